@@ -81,7 +81,7 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
 
 def _data(config: dict[str, Any], rewards: Sequence[Any]) -> DataBundle:
     """The rows, with everything that is wrong with them said before the model is loaded."""
-    from r1lab.rewards.verifier import get_verifier
+    from r1lab.verify.verifier import get_verifier
 
     kind = config["trainer"]["kind"]
     source = targets.build(config["data"])

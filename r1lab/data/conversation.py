@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from r1lab.rewards.answers import last_boxed
+from r1lab.verify.answers import last_boxed
 
 Message = dict[str, str]
 

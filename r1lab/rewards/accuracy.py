@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1lab.rewards.base import Completion, Reward
-from r1lab.rewards.verifier import DEFAULT_DEADLINE_S, OnUnparseable, check_parameters, judge
+from r1lab.verify.verifier import (
+    DEFAULT_DEADLINE_S,
+    OnUnparseable,
+    check_parameters,
+    get_verifier,
+    judge,
+)
 
 
 class Accuracy(Reward):
@@ -22,6 +28,9 @@ class Accuracy(Reward):
         super().__init__()
         check_parameters(on_unparseable, deadline_s)
         self.on_unparseable, self.deadline_s = on_unparseable, deadline_s
+
+    def prepare(self) -> None:
+        get_verifier(self.deadline_s).warm()
 
     def __call__(  # type: ignore[override]
         self, completions: Sequence[Completion], solution: Sequence[Any], **kwargs: Any

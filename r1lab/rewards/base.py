@@ -77,6 +77,13 @@ class Reward:
     def __call__(self, completions: Sequence[Completion], **kwargs: Any) -> list[float | None]:
         raise NotImplementedError
 
+    def prepare(self) -> None:
+        """Get ready to score, once, in the training process before the model is loaded.
+
+        Start helper processes here, without waiting for them, and try what the reward depends on;
+        raise ``PrerequisiteError`` for what is missing. Constructing a reward does none of that.
+        """
+
     def text(self, completion: Completion) -> str:
         """The whole answer as a reader sees it, with what the chat template wrote of it."""
         return self.prefill + content_of(completion)

@@ -54,6 +54,11 @@ class CheckedReward:
         """For ``inspect``: the columns that are asked for are the reward's own."""
         return self.reward
 
+    def prepare(self) -> None:
+        """See :meth:`Reward.prepare`; nothing for a plain function."""
+        if isinstance(self.reward, Reward):
+            self.reward.prepare()
+
     def drain_counts(self) -> dict[str, int]:
         """What the reward counted since the last call; nothing for a plain function."""
         return self.reward.drain_counts() if isinstance(self.reward, Reward) else {}

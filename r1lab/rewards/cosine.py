@@ -16,7 +16,13 @@ from r1lab.rewards.base import (
     check_number,
     lengths,
 )
-from r1lab.rewards.verifier import DEFAULT_DEADLINE_S, OnUnparseable, check_parameters, judge
+from r1lab.verify.verifier import (
+    DEFAULT_DEADLINE_S,
+    OnUnparseable,
+    check_parameters,
+    get_verifier,
+    judge,
+)
 
 
 class Cosine(Reward):
@@ -73,6 +79,9 @@ class Cosine(Reward):
         self.correct = (max_value_correct, min_value_correct)
         self.max_len, self.exceed_value, self.length_unit = max_len, exceed_value, length_unit
         self.on_unparseable, self.deadline_s = on_unparseable, deadline_s
+
+    def prepare(self) -> None:
+        get_verifier(self.deadline_s).warm()
 
     def __call__(  # type: ignore[override]
         self,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from r1lab.errors import PrerequisiteError
-from r1lab.rewards.answers import MAX_CHARS, after_reasoning, last_boxed
 from r1lab.rewards.base import Completion, Reward, check_count, check_number
+from r1lab.verify.answers import MAX_CHARS, after_reasoning, last_boxed
 
 START_LIMIT = 120.0
 """Seconds that the scoring process may take to start: it imports sympy, on a busy machine."""

@@ -216,7 +216,7 @@ def test_each_distinct_solution_is_parsed_once_up_to_the_limit() -> None:
 
 
 def test_a_real_verifier_reports_what_does_not_parse() -> None:
-    from r1lab.rewards.answers import gold_answer
+    from r1lab.verify.answers import gold_answer
 
     rows = [*ROWS, {"prompt": "x", "solution": "", "level": 0}]
     rows[-1]["solution"] = "This is a long proof which has no final answer that one could compare."

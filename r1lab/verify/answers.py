@@ -1,7 +1,7 @@
 r"""Finding the final answer in a text, and the comparisons that need no computer algebra.
 
 Everything here is plain string work, cheap enough for the training process. It gives a verdict only
-where that verdict is certain, and leaves the rest to :mod:`r1lab.rewards.verifier`.
+where that verdict is certain, and leaves the rest to :mod:`r1lab.verify.verifier`.
 """
 
 from __future__ import annotations

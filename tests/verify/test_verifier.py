@@ -15,8 +15,8 @@ import pytest
 
 from r1lab.errors import PrerequisiteError
 from r1lab.rewards.base import RewardError
-from r1lab.rewards.verifier import Verifier
-from r1lab.rewards.verifier_pool import START_LIMIT
+from r1lab.verify.pool import START_LIMIT
+from r1lab.verify.verifier import Verifier
 
 HANGS = r"\boxed{9^{9^{9^9}}}"
 
@@ -267,7 +267,7 @@ def test_plain_answers_need_no_process() -> None:
 
 PARENT = r"""
 import signal, sys, time
-from r1lab.rewards.verifier import Verifier
+from r1lab.verify.verifier import Verifier
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
 verifier = Verifier(deadline_s=2)
 verifier.verify_batch([(r"\boxed{x+x}", "2x"), (r"\boxed{y+y}", "2y")])

@@ -53,7 +53,7 @@ class _Worker:
     def __init__(self, deadline_s: float, memory_mib: int):
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        module = "r1lab.rewards.verifier_worker"
+        module = "r1lab.verify.worker"
         # Says why, if the process cannot start; closed by `disown`.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
@@ -141,6 +141,12 @@ class Pool:
             worker.process.returncode = 0  # not our child: do not wait for it
         self._workers.clear()
         self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start the workers without waiting until they are ready."""
+        with self._lock:
+            while len(self._workers) < self.size:
+                self._workers.append(_Worker(self.deadline_s, self.memory_mib))
 
     def run(self, jobs: list[Job]) -> list[Outcome]:
         """One outcome a job, in order; none takes longer than the deadline once it has begun."""

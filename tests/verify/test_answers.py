@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1lab.rewards.answers import final_answer, gold_answer, normalise, quick_verdict
+from r1lab.verify.answers import final_answer, gold_answer, normalise, quick_verdict
 
 FOUND = [
     (r"<think>1 or \boxed{2}</think><answer>\boxed{5}</answer>", "5"),

@@ -1,7 +1,7 @@
 """One answer to "does this completion's final answer equal this gold?", for every reward.
 
 The certain cases are settled here by string work; the others go to the worker processes of
-:mod:`r1lab.rewards.verifier_pool`, once for each distinct (gold, answer).
+:mod:`r1lab.verify.pool`, once for each distinct (gold, answer).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from functools import cache
 from threading import Lock
 from typing import Any, Literal
 
-from r1lab.rewards.answers import final_answer, gold_answer, normalise, number, quick_verdict, words
 from r1lab.rewards.base import check_choice, check_number
-from r1lab.rewards.verifier_pool import Job, Outcome, Pool
+from r1lab.verify.answers import final_answer, gold_answer, normalise, number, quick_verdict, words
+from r1lab.verify.pool import Job, Outcome, Pool
 
 OnUnparseable = Literal["skip", "one", "zero"]
 _CHOICES = ("skip", "one", "zero")
@@ -99,6 +99,10 @@ class Verifier:
         found = self._outcomes(unsure)
         bad = {job.gold for job, outcome in found.items() if not outcome.parsed}
         return [body is not None and body not in bad for body in bodies]
+
+    def warm(self) -> None:
+        """Start the worker processes now, without waiting: the first batch then finds them up."""
+        self.pool.start()
 
     def close(self) -> None:
         """End the worker processes; a later batch starts new ones."""
