@@ -37,7 +37,10 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
     tracker = Tracker.open(config, folder, facts["name"], facts["run_id"])
     set_seed(config["seed"])
 
-    data = _data(config, build_rewards(config["rewards"])[0])
+    rewards, weights = build_rewards(config["rewards"])
+    for reward in rewards:
+        reward.prepare()
+    data = _data(config, rewards)
     for split, rows in (("train", data.train), ("test", data.test)):
         if rows is not None:
             name = str(config["data"].get("name", "data"))
@@ -46,7 +49,8 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
     loaded = load(
         config["model"], facts["device"], config["trainer"]["args"].get("chat_template_kwargs")
     )
-    rewards, weights = build_rewards(config["rewards"], loaded.prefill)
+    for reward in rewards:
+        reward.prefill = loaded.prefill
     callbacks = _callbacks(config, stop)
     trainer = _trainer(plan, loaded, data, rewards, weights, callbacks)
     context = RunContext(

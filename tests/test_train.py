@@ -14,6 +14,7 @@ import pytest
 
 from r1lab.data.arithmetic import make_problem
 from r1lab.data.prompts import PROMPTS
+from r1lab.rewards.build import build_rewards
 from tests.conftest import Cli
 
 SMALL = [
@@ -96,6 +97,29 @@ def test_grpo_says_what_it_did(grpo: tuple[Cli, str]) -> None:
         assert part in said, said
 
 
+def test_the_table_of_completions_can_be_scored_again(grpo: tuple[Cli, str]) -> None:
+    cli, _ = grpo
+    (run,) = runs(cli.folder)
+    path = client(cli.folder).download_artifacts(
+        run.info.run_id, "completions/step_000002.json", str(cli.folder)
+    )
+    table = json.loads(Path(path).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    config = json.loads((cli.folder / "outputs/first/plan.json").read_text())["config"]
+    rewards, weights = build_rewards(config["rewards"])
+    for row in rows:
+        earned = [
+            reward(
+                [row["completion"]],
+                solution=[row["solution"]],
+                completion_ids=[range(row["completion_tokens"])],
+            )[0]
+            for reward in rewards
+        ]
+        total = sum(weight * value for weight, value in zip(weights, earned, strict=True))
+        assert row["reward"] == pytest.approx(total)
+
+
 def test_grpo_is_recorded_in_mlflow(grpo: tuple[Cli, str]) -> None:
     cli, _ = grpo
     (run,) = runs(cli.folder)
@@ -107,6 +131,8 @@ def test_grpo_is_recorded_in_mlflow(grpo: tuple[Cli, str]) -> None:
         "reward",
         "rewards/accuracy/mean",
         "rewards/cosine/mean",
+        "rewards/cosine/std",
+        "rewards/cosine/frac_zero_std",
         "time/generate_s",
         "time/reward_s",
         "time/update_s",

@@ -10,11 +10,12 @@ from r1lab.errors import ConfigError, Problem
 
 
 class Completions(Callback):
-    """Log what the model wrote: prompt, completion, reward by function, total, advantage, length.
+    """Log what the model wrote: prompt, completion, reward by function, total, advantage, the
+    tokens that were generated, and the columns that the rewards read.
 
     Reads ``trainer._logs`` of TRL's GRPOTrainer (1.16), which holds the last generation batch of
-    all ranks. A batch that is trained on for several steps is logged once. Lengths are tokens of
-    the completion's text, special tokens not counted.
+    all ranks. A batch that is trained on for several steps is logged once.
+    ``python -m r1lab rewards score RUN`` reads these tables.
 
     every_steps: log at steps divisible by it, 0 for never. max_rows: rows a table.
     unique_prompts: one completion a prompt. num_to_print: rows that are also printed, 0 for none.
@@ -83,7 +84,6 @@ class Completions(Callback):
             row |= {f"reward/{name}": value for name, value in scores.items()}
             row["reward"] = sum(w * v for w, v in applicable) if applicable else None
             row["advantage"] = _number(advantages[i])
-            row["length"] = self._length(answer)
             row |= {name: values[i] for name, values in extra.items() if i < len(values)}
             rows.append(row)
             if len(rows) == self.max_rows:
@@ -97,12 +97,6 @@ class Completions(Callback):
             return dict.fromkeys(names, 1.0)
         return {name: float(weight) for name, weight in zip(order, weights, strict=True)}
 
-    def _length(self, text: str) -> int:
-        tokenizer = self.run.tokenizer
-        if tokenizer is None:
-            return len(text)
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
     def _print(self, rows: list[dict[str, Any]], step: int) -> None:
         from rich.console import Console
         from rich.table import Table
@@ -111,7 +105,7 @@ class Completions(Callback):
         from r1lab.secrets import redact_text
 
         table = Table(title=f"step {step}", show_lines=True, expand=True)
-        scores = [k for k in rows[0] if k.startswith("reward") or k in {"advantage", "length"}]
+        scores = [k for k in rows[0] if k.startswith("reward") or k in {"advantage", "completion_tokens"}]
         for name in ["prompt", "completion"]:
             table.add_column(name, overflow="fold")
         for name in scores:

@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from r1lab.errors import R1labError
 
@@ -66,6 +66,8 @@ class Reward:
 
     #: TRL names the metric by this; ``build_rewards`` sets it to the reward's key in the config.
     __name__: str
+    #: Keyword arguments of a small call, which the gallery of the docs makes and shows.
+    example: ClassVar[dict[str, Any]] = {}
 
     def __init__(self) -> None:
         self.__name__ = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()

@@ -20,12 +20,22 @@ class CheckedReward:
     result that is no finite number or ``None`` into a :class:`RewardError` with the row.
     """
 
-    def __init__(self, reward: Callable[..., Any], name: str, prefill: str = ""):
+    def __init__(self, reward: Callable[..., Any], name: str):
         self.reward = reward
         self.__name__ = name
         self._accepted = _accepted(reward)
         if isinstance(reward, Reward):
-            reward.__name__, reward.prefill = name, prefill
+            reward.__name__ = name
+
+    @property
+    def prefill(self) -> str:
+        """What the chat template writes at the beginning of each answer."""
+        return self.reward.prefill if isinstance(self.reward, Reward) else ""
+
+    @prefill.setter
+    def prefill(self, text: str) -> None:
+        if isinstance(self.reward, Reward):
+            self.reward.prefill = text
 
     def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
         if self._accepted is not None:  # a plain function need not declare **kwargs
@@ -127,7 +137,8 @@ def build_rewards(
 ) -> tuple[list[CheckedReward], list[float]]:
     """The callables and weights of a config's ``rewards``, in its order, named by its keys.
 
-    ``prefill`` is what the chat template writes at the beginning of each answer.
+    ``prefill`` is what the chat template writes at the beginning of each answer; it can be set
+    later as well, when the tokenizer is there.
     """
     rewards = [construct_reward(name, node, prefill) for name, node in nodes.items()]
     return rewards, [float(node.get("weight", 1.0)) for node in nodes.values()]
@@ -141,7 +152,9 @@ def _checked(reward: Any, name: str, prefill: str, target: str) -> CheckedReward
     if inspect.iscoroutinefunction(called):
         fix = "write a plain function; one that waits may use threads"
         raise ParameterError("_target_", target, "is asynchronous", fix)
-    return CheckedReward(reward, name, prefill)
+    checked = CheckedReward(reward, name)
+    checked.prefill = prefill
+    return checked
 
 
 def _accepted(reward: Callable[..., Any]) -> set[str] | None:

@@ -1,11 +1,14 @@
-"""GRPO: TRL's trainer, with the time of each part of a step among its metrics."""
+"""GRPO: TRL's trainer, with more to see: where a step's time went, which rewards gave no signal, and
+the completions with the columns that their rewards were computed from."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from r1lab.rewards.base import needed_columns
 from r1lab.trainers.arguments import arguments
 
 if TYPE_CHECKING:
@@ -13,6 +16,28 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
     from r1lab.models.load import Loaded
+
+
+#: Characters of a column's value in the table of completions: test cases can be megabytes.
+MAX_VALUE_CHARS = 20_000
+
+
+def frac_zero_std(values: Sequence[float], group_size: int) -> float:
+    """The share of groups whose completions all got the same from a reward (NaN: not applicable).
+
+    Such a group teaches nothing of what this reward is for. A group of which fewer than two
+    completions got a value counts as one.
+    """
+    groups = [values[i : i + group_size] for i in range(0, len(values), group_size)]
+    same = sum(len({v for v in group if not math.isnan(v)}) < 2 for group in groups)
+    return same / len(groups)
+
+
+def shortened(value: Any) -> Any:
+    """The value, or a note of its length in its place where it is too long for a table."""
+    if isinstance(value, str) and len(value) > MAX_VALUE_CHARS:
+        return f"[{len(value)} characters, not logged]"
+    return value
 
 
 def build(
@@ -29,8 +54,11 @@ def build(
     from trl import GRPOConfig, GRPOTrainer
 
     class TimedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
-        """Adds where a step's seconds went to TRL's metrics: `time/generate_s`, `time/reward_s`,
-        and `time/update_s`, which is all the rest (log-probabilities, loss, backward)."""
+        """Adds to TRL's metrics: where a step's seconds went (`time/generate_s`, `time/reward_s`,
+        and `time/update_s`, which is all the rest: log-probabilities, loss, backward), and by
+        reward the share of groups in which it told no completion from another
+        (`rewards/NAME/frac_zero_std`). Adds the columns that the rewards read, and each
+        completion's length in tokens, to its table of completions."""
 
         _spent = 0.0
 
@@ -46,12 +74,30 @@ def build(
             finally:
                 self._part("generate", time.perf_counter() - start)
 
-        def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Any:
+        def _calculate_rewards(
+            self,
+            inputs: list[dict[str, Any]],
+            prompts: list[Any],
+            completions: list[Any],
+            completion_ids_list: list[list[int]],
+        ) -> Any:
             start = time.perf_counter()
             try:
-                return super()._calculate_rewards(*args, **kwargs)
+                values = super()._calculate_rewards(
+                    inputs, prompts, completions, completion_ids_list
+                )
             finally:
                 self._part("reward", time.perf_counter() - start)
+            mode = "train" if self.model.training else "eval"
+            size = self.num_generations if mode == "train" else self.num_generations_eval
+            for name, column in zip(self.reward_func_names, values.T.tolist(), strict=True):
+                self._metrics[mode][f"rewards/{name}/frac_zero_std"].append(
+                    frac_zero_std(column, size)
+                )
+            for column in read:
+                self._log_completion_extra(column, [shortened(row[column]) for row in inputs])
+            self._log_completion_extra("completion_tokens", list(map(len, completion_ids_list)))
+            return values
 
         def _part(self, name: str, seconds: float) -> None:
             self._spent += seconds
@@ -79,6 +125,11 @@ def build(
             self._timed("update", time.perf_counter() - start - self._spent)
             return loss
 
+    read = [
+        name
+        for name in dict.fromkeys(column for reward in rewards for column in needed_columns(reward))
+        if name in train.column_names
+    ]
     settings = arguments(plan)
     return TimedGRPOTrainer(
         model=loaded.model,

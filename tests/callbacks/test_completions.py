@@ -57,7 +57,6 @@ def test_a_row_holds_the_completion_and_what_it_earned(tmp_path: Path) -> None:
         "reward/format": 1.0,
         "reward": 2.5,
         "advantage": 0.5,
-        "length": 1,
         "verdict": "v0",
     }
     assert second["reward/accuracy"] is None  # not applicable
