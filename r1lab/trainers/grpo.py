@@ -1,5 +1,5 @@
-"""GRPO: TRL's trainer, with more to see: where a step's time went, which rewards gave no signal, and
-the completions with the columns that their rewards were computed from."""
+"""GRPO: TRL's trainer, with more to see: where a step's time went, which rewards gave no signal,
+and the completions with the columns that their rewards were computed from."""
 
 from __future__ import annotations
 
