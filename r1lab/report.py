@@ -25,9 +25,20 @@ def summary(folder: Path) -> str:
             f"loss   held-out {metrics['eval_loss']:.4f}, training {metrics['train_loss']:.4f}"
         )
     if "train_runtime" in metrics:
-        lines.append(f"took   {metrics['train_runtime']:.0f} s of training")
+        lines.append(f"took   {metrics['train_runtime']:.0f} s of training{_parts(metrics)}")
     lines.append(f"model  {folder / 'model'}")
     return "\n".join(lines)
+
+
+def _parts(metrics: dict[str, Any]) -> str:
+    """Where a GRPO step's time went."""
+    labels = {"generate": "generation", "reward": "rewards", "update": "updates"}
+    shares = [
+        f"{label} {metrics[f'time/{part}_share']:.1%}"
+        for part, label in labels.items()
+        if f"time/{part}_share" in metrics
+    ]
+    return f": {', '.join(shares)}" if shares else ""
 
 
 def _score(metrics: dict[str, Any], prefix: str) -> str:

@@ -69,7 +69,8 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
         tracker.flush()
         return False
 
-    metrics = {**result.metrics, **_mean_loss(trainer), "train_samples": len(data.train)}
+    metrics = {**result.metrics, **_mean_loss(trainer), **_time_shares(trainer)}
+    metrics["train_samples"] = len(data.train)
     model_dir = _save(trainer, loaded, config, folder, metrics)
     final = {
         **_plain(metrics),
@@ -170,6 +171,13 @@ def _mean_loss(trainer: Trainer) -> dict[str, float]:
     """The mean of all logged losses: the trainer's own leaves out the steps before a resume."""
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     return {"train_loss": sum(losses) / len(losses)} if losses else {}
+
+
+def _time_shares(trainer: Trainer) -> dict[str, float]:
+    """The shares of this start's training time that GRPO spent on generation, rewards, updates."""
+    seconds = getattr(trainer, "seconds", {})
+    total = sum(seconds.values())
+    return {f"time/{part}_share": spent / total for part, spent in seconds.items()}
 
 
 def _publish(

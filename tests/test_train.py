@@ -93,7 +93,15 @@ def test_grpo_says_what_it_did(grpo: tuple[Cli, str]) -> None:
     cli, said = grpo
     log = (cli.folder / "outputs" / "first" / "log.txt").read_text()
     assert log.count("step 2/2") >= 1 and "registered as" in log
-    for part in ("run    ", "before accuracy", "after  accuracy", "step 2/2", "model  ", "mlflow "):
+    for part in (
+        "run    ",
+        "before accuracy",
+        "after  accuracy",
+        "step 2/2",
+        ": generation ",
+        "model  ",
+        "mlflow ",
+    ):
         assert part in said, said
 
 
@@ -136,6 +144,7 @@ def test_grpo_is_recorded_in_mlflow(grpo: tuple[Cli, str]) -> None:
         "time/generate_s",
         "time/reward_s",
         "time/update_s",
+        "time/reward_share",
         "heldout/accuracy",
         "heldout/accuracy_low",
         "heldout_before/accuracy",

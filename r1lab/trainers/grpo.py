@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,16 @@ def build(
 
         _spent = 0.0
 
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            #: Seconds that training spent on each part, in all.
+            self.seconds: defaultdict[str, float] = defaultdict(float)
+            super().__init__(*args, **kwargs)
+
         def _timed(self, name: str, seconds: float) -> None:
-            self._metrics["train" if self.model.training else "eval"][f"time/{name}_s"].append(
-                seconds
-            )
+            mode = "train" if self.model.training else "eval"
+            self._metrics[mode][f"time/{name}_s"].append(seconds)
+            if mode == "train":
+                self.seconds[name] += seconds
 
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
