@@ -6,7 +6,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 torch=${TORCH:-2.13.0}
 python=${R1LAB_PYTHON:-python3.11}
-extras=dev,plots,slurm,smollm2,wandb
+extras=dev,plots,slurm,smollm2,wandb,zh
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

@@ -12,7 +12,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${R1LAB_VENV:-$root/.venv}
-extras=dev,plots,slurm
+extras=dev,plots,slurm,zh
 
 fail() {
     printf 'setup: %s\n    fix: %s\n' "$1" "$2" >&2

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,62 +11,7 @@ from r1lab.data.arithmetic import make_problem
 from r1lab.data.prompts import PROMPTS
 from r1lab.rewards.build import build_rewards
 from tests.conftest import Cli
-
-SMALL = [
-    "hardware=cpu",
-    "trainer.args.per_device_train_batch_size=16",
-    "trainer.evaluation.problems=16",
-    "data.train_size=256",
-    "data.test_size=32",
-]
-
-
-def client(folder: Path) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{folder / 'outputs' / 'mlflow.db'}")
-
-
-def runs(folder: Path) -> list[Any]:
-    found = client(folder)
-    experiment = found.get_experiment_by_name("r1lab")
-    return list(found.search_runs([experiment.experiment_id]))
-
-
-def artifacts(folder: Path, run_id: str, path: str = "") -> set[str]:
-    found: set[str] = set()
-    for item in client(folder).list_artifacts(run_id, path or None):
-        found |= artifacts(folder, run_id, item.path) if item.is_dir else {item.path}
-    return found
-
-
-def history(run: Path) -> list[dict[str, float]]:
-    """What training logged at each step, without the clock's figures."""
-    rows = json.loads((run / "trainer_state.json").read_text())["log_history"]
-    timed = ("time/", "step_time", "train_runtime", "_per_second", "num_input_tokens_seen")
-    steps = [row for row in rows if "loss" in row]
-    return [{k: v for k, v in row.items() if not any(t in k for t in timed)} for row in steps]
-
-
-def wait_for(process: subprocess.Popen[str], text: str, seconds: float = 180) -> None:
-    assert process.stdout is not None
-    end = time.monotonic() + seconds
-    seen = ""
-    while time.monotonic() < end:
-        line = process.stdout.readline()
-        seen += line
-        if text in line:
-            return
-        if not line and process.poll() is not None:
-            break
-    raise AssertionError(f"{text!r} was not printed:\n{seen}")
-
-
-def worker_of(process: subprocess.Popen[str]) -> int:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return next(
-        int(pid) for pid in children if b"r1lab.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
+from tests.running import SMALL, artifacts, client, runs
 
 
 @pytest.fixture(scope="module")
@@ -224,91 +164,6 @@ def test_sft_trains_and_evaluates(cli: Cli) -> None:
 
 
 @pytest.mark.slow
-def test_kill_9_then_the_same_command_gives_the_same_curve(cli: Cli) -> None:
-    line = [
-        "rewards=[accuracy,cosine]",
-        *SMALL,
-        "trainer.args.max_steps=6",
-        "trainer.args.save_steps=2",
-    ]
-    whole = cli(*line, "output_dir=whole", "run_name=r")
-    assert whole.returncode == 0, whole.stderr
-    process = cli.start(*line, "run_name=r")
-    wait_for(process, "step 5/6")
-    os.kill(worker_of(process), signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == 1
-    (run,) = runs(cli.folder)
-    assert run.info.status == "FAILED"
-    again = cli(*line, "run_name=r")
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "checkpoint-4 (attempt 2)" in again.stdout
-    (run,) = runs(cli.folder)
-    assert run.info.status == "FINISHED"
-    steps = [p.step for p in client(cli.folder).get_metric_history(run.info.run_id, "loss")]
-    assert sorted(steps) == [1, 2, 3, 4, 5, 6]
-    assert history(cli.folder / "outputs" / "r") == history(cli.folder / "whole" / "r")
-    losses = [
-        json.loads((cli.folder / where / "r" / "metrics.json").read_text())["train_loss"]
-        for where in ("outputs", "whole")
-    ]
-    assert losses[0] == losses[1]
-    before = (cli.folder / "whole" / "r" / "model" / "model.safetensors").read_bytes()
-    assert (cli.folder / "outputs" / "r" / "model" / "model.safetensors").read_bytes() == before
-
-
-@pytest.mark.slow
-def test_resuming_in_a_later_epoch_goes_on_in_its_order(cli: Cli) -> None:
-    line = ["rewards=[accuracy]", *SMALL, "data.train_size=8", "trainer.args.save_steps=2"]
-    line += ["trainer.args.num_generations=4", "trainer.evaluation.enabled=false", "run_name=r"]
-    whole = cli(*line, "trainer.args.max_steps=6", "output_dir=whole")
-    assert whole.returncode == 0, whole.stdout + whole.stderr
-    process = cli.start(*line, "trainer.args.max_steps=6")
-    wait_for(process, "step 5/6")
-    os.kill(worker_of(process), signal.SIGKILL)
-    process.communicate(timeout=60)
-    again = cli(*line, "trainer.args.max_steps=6")
-    assert "checkpoint-4 (attempt 2)" in again.stdout
-    assert history(cli.folder / "outputs" / "r") == history(cli.folder / "whole" / "r")
-
-
-@pytest.mark.slow
-def test_killing_the_parent_leaves_no_worker(cli: Cli) -> None:
-    process = cli.start(*SMALL, "trainer.args.max_steps=50", "run_name=r")
-    wait_for(process, "step 1/50")
-    worker = worker_of(process)
-    process.kill()
-    process.wait(timeout=10)
-    for _ in range(50):
-        if (
-            not Path(f"/proc/{worker}/stat").exists()
-            or Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z"
-        ):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the worker outlived its parent")
-
-
-@pytest.mark.slow
-def test_ctrl_c_saves_and_marks_killed_then_goes_on(cli: Cli) -> None:
-    line = [*SMALL, "trainer.args.max_steps=8", "trainer.args.save_steps=100", "run_name=r"]
-    process = cli.start(*line)
-    wait_for(process, "step 2/8")
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, said
-    assert "The same command goes on from there" in said
-    (run,) = runs(cli.folder)
-    assert run.info.status == "KILLED"
-    assert list((cli.folder / "outputs" / "r").glob("checkpoint-*"))
-    again = cli(*line)
-    assert again.returncode == 0, again.stdout + again.stderr
-    (after,) = runs(cli.folder)
-    assert after.info.run_id == run.info.run_id
-    assert after.info.status == "FINISHED"
-
-
-@pytest.mark.slow
 def test_a_reward_that_raises_stops_the_run_with_its_row(cli: Cli) -> None:
     (cli.folder / "mylab.py").write_text(
         "class Brittle:\n"
@@ -359,16 +214,6 @@ def test_a_mistake_in_one_point_stops_the_sweep_before_it_starts(cli: Cli) -> No
     assert done.returncode == 2
     assert "seed = 'abc'" in done.stderr and "accuracy" in done.stderr
     assert not (cli.folder / "outputs").exists()
-
-
-@pytest.mark.slow
-def test_finished_run_is_kept_and_the_next_stands_beside_it(cli: Cli) -> None:
-    line = [*SMALL, "trainer.args.max_steps=1", "trainer.evaluation.enabled=false", "run_name=r"]
-    assert cli(*line).returncode == 0
-    kept = (cli.folder / "outputs" / "r" / "model" / "model.safetensors").stat().st_mtime_ns
-    assert cli(*line).returncode == 0
-    assert (cli.folder / "outputs" / "r-2" / "model").is_dir()
-    assert (cli.folder / "outputs" / "r" / "model" / "model.safetensors").stat().st_mtime_ns == kept
 
 
 @pytest.mark.slow

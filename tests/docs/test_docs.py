@@ -181,7 +181,8 @@ def test_every_field_of_open_r1_is_mapped_to_a_key_or_to_nothing() -> None:
 
 def test_the_defaults_in_the_open_r1_tables_are_the_configs() -> None:
     """Where a row names one plain key and one value, that is what a fresh run has."""
-    config = resolve(compose(["rewards=[accuracy,cosine,repetition_penalty]", "model/peft=lora"]))
+    every = f"rewards=[{','.join(group_options('rewards'))}]"
+    config = resolve(compose([every, "model/peft=lora"]))
     for header, rows in tables(OPEN_R1):
         for row in rows if header == "open-r1" else ():
             keys, shown = code(row[1]), row[2]
