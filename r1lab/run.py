@@ -91,9 +91,10 @@ def _data(config: dict[str, Any], rewards: Sequence[Any]) -> DataBundle:
     kind = config["trainer"]["kind"]
     source = targets.build(config["data"])
     need = {column for reward in rewards for column in needed_columns(reward)}
-    verified = kind == "grpo" and "solution" in need
-    parses = get_verifier().parses if verified else None
-    data = build_data(source, kind, need_solution=verified, parses=parses, need=need)
+    judged = kind == "grpo" and "solution" in need
+    verified = judged and any(reward.reads_math for reward in rewards)
+    parses = get_verifier().parses_batch if verified else None
+    data = build_data(source, kind, need_solution=judged, parses=parses, need=need)
     for split, rows in data.report["rows"].items():
         log.info("data: %s, %s split, %d rows", source.name, split, rows)
     for split, dropped in data.report["dropped"].items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,9 @@ def _check_need(source: Source, name: str, known: set[str] | None) -> list[Probl
         return []
     has = f"; it has: {', '.join(sorted(known))}" if known else ""
     message = f"this run needs the column {name!r}, and {source.name} has none{has}"
-    fix = f"set data.columns.{name} to the dataset's column, or choose other data or rewards"
+    # Hydra wants a + for a role that the data's own config does not name.
+    new = "" if name in source.columns else "+"
+    fix = f"set {new}data.columns.{name} to the dataset's column, or choose other data or rewards"
     return [Problem(f"data.columns.{name}", source.column(name), message, fix)]
 
 
@@ -74,13 +76,14 @@ def build_data(
     kind: str,
     need_solution: bool,
     *,
-    parses: Callable[[str], bool] | None = None,
+    parses: Callable[[Sequence[str]], Sequence[bool]] | None = None,
     need: frozenset[str] | set[str] = frozenset(),
 ) -> DataBundle:
     """Load and prepare a source's rows for ``kind`` sft or grpo; ConfigError lists all faults.
 
-    ``parses`` says whether a solution can be verified against; those that cannot are counted, and
-    only when none can is that an error. ``need`` holds further columns that the rewards read.
+    ``parses`` says of each of many solutions whether it can be verified against; those that cannot
+    are counted, and only when none can is that an error. ``need`` holds further columns that the
+    rewards read.
     """
     if kind not in ("sft", "grpo"):
         raise ValueError(f"kind={kind!r}: expected sft or grpo")
@@ -163,31 +166,21 @@ def _check_solutions(
     chosen: dict[str, list[int]],
     splits: dict[str, Dataset],
     origin: dict[str, str],
-    parses: Callable[[str], bool],
+    parses: Callable[[Sequence[str]], Sequence[bool]],
     report: dict[str, Any],
 ) -> None:
     """Count the solutions that cannot be parsed; raise where that is every one of a split."""
-    verdicts: dict[str, bool] = {}
+    golds = {
+        split: _golds(source, splits[origin[split]].select(numbers))
+        for split, numbers in chosen.items()
+    }
+    distinct = list(dict.fromkeys(gold for split in golds.values() for gold in split))
+    distinct = distinct[: source.check_solutions]
+    verdicts = dict(zip(distinct, parses(distinct), strict=True))
     problems = []
     for split, numbers in chosen.items():
-        bad, checked = [], 0
-        for number, row in zip(
-            numbers, values(source, splits[origin[split]].select(numbers)), strict=True
-        ):
-            gold = (
-                chat.final_answer(
-                    chat.text_of(row["solution"]) or "", answer_format_of(source, row)
-                )
-                or ""
-            )
-            if gold not in verdicts:
-                if source.check_solutions is not None and len(verdicts) >= source.check_solutions:
-                    continue
-                verdicts[gold] = parses(gold)
-            checked += 1
-            if not verdicts[gold]:
-                bad.append(number)
-        bad.sort()
+        known = [(n, g) for n, g in zip(numbers, golds[split], strict=True) if g in verdicts]
+        bad, checked = sorted(number for number, gold in known if not verdicts[gold]), len(known)
         report["unparseable"][split] = {"checked": checked, "count": len(bad), "rows": bad[:SHOWN]}
         if bad and len(bad) == checked:
             message = f"none of the {checked} {split} solutions that were checked can be parsed"
@@ -201,6 +194,14 @@ def _check_solutions(
             )
     if problems:
         raise ConfigError(problems)
+
+
+def _golds(source: Source, rows: Dataset) -> list[str]:
+    """The final answers of the rows' solutions."""
+    return [
+        chat.final_answer(chat.text_of(row["solution"]) or "", answer_format_of(source, row)) or ""
+        for row in values(source, rows)
+    ]
 
 
 def _describe(source: Source) -> dict[str, Any]:

@@ -11,16 +11,27 @@ from typing import Any
 
 from r1lab.errors import Problem
 
-#: Best value for a right answer and for a wrong one, by the reward's class. Parameters by name.
+#: Best value for a right answer and for a wrong one, by the reward's class; parameters by name. A
+#: wrong one passes no test and shares no word with the gold: how near it comes is no form.
 _ANSWER_REWARDS: dict[str, tuple[float | str, float | str]] = {
     "accuracy": (1.0, 0.0),
     "correct": (1.0, 0.0),
     "cosine": ("max_value_correct", "max_value_wrong"),
+    "length": (0.5, 0.0),
+    "exact_answer": (1.0, "format_value"),
+    "multiple_choice": (1.0, 0.0),
+    "f1": (1.0, 0.0),
+    "countdown": (1.0, "format_value"),
+    "reasoning_gym": (1.0, 0.0),
+    "code": (1.0, 0.0),
+    "binary_code": (1.0, 0.0),
+    "ioi_code": (1.0, 0.0),
+    "cf_code": (1.0, 0.0),
 }
 #: Rewards for how an answer looks, at most 1 each, whatever it says.
 _STYLE_REWARDS = ("format", "tag_count", "reasoning_steps", "code_format", "think_format")
 #: Rewards that only take away, so that a well-formed answer gets 0 at best.
-_PENALTIES = ("repetition_penalty", "soft_overlong_punishment", "soft_overlong", "length")
+_PENALTIES = ("repetition_penalty", "soft_overlong_punishment", "soft_overlong")
 
 
 def reward_balance(rewards: Mapping[str, Any]) -> list[Problem]:
@@ -38,6 +49,8 @@ def reward_balance(rewards: Mapping[str, Any]) -> list[Problem]:
             if best is None or wrong is None:
                 return []
             right += weight * (best - wrong)
+            # What any answer in the asked form earns is form's, too.
+            style += weight * wrong if _ANSWER_REWARDS[kind][1] == "format_value" else 0.0
         elif kind in _STYLE_REWARDS:
             style += weight
     if style <= 0 or (right > 0 and style <= right):

@@ -66,6 +66,9 @@ class Reward:
 
     #: TRL names the metric by this; ``build_rewards`` sets it to the reward's key in the config.
     __name__: str
+    #: Whether the data's ``solution`` is read by the verifier, so that golds which it cannot read are
+    #: reported before training. False where a gold is compared as text or as a letter.
+    solution_is_math: ClassVar[bool] = True
     #: Keyword arguments of a small call, which the gallery of the docs makes and shows.
     example: ClassVar[dict[str, Any]] = {}
 

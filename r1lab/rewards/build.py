@@ -10,7 +10,7 @@ from typing import Any
 
 from r1lab import targets
 from r1lab.errors import R1labError
-from r1lab.rewards.base import ParameterError, Reward, RewardError, content_of
+from r1lab.rewards.base import ParameterError, Reward, RewardError, content_of, needed_columns
 
 
 class CheckedReward:
@@ -63,6 +63,13 @@ class CheckedReward:
     def __wrapped__(self) -> Callable[..., Any]:
         """For ``inspect``: the columns that are asked for are the reward's own."""
         return self.reward
+
+    @property
+    def reads_math(self) -> bool:
+        """Whether golds that the verifier cannot read are of no use to it."""
+        if "solution" not in needed_columns(self.reward):
+            return False
+        return not isinstance(self.reward, Reward) or self.reward.solution_is_math
 
     def prepare(self) -> None:
         """See :meth:`Reward.prepare`; nothing for a plain function."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from r1lab.rewards.base import (
     Completion,
@@ -16,6 +16,7 @@ from r1lab.rewards.base import (
     check_number,
     lengths,
 )
+from r1lab.rewards.compat import Compat, check_compat, first_message
 from r1lab.verify.verifier import (
     DEFAULT_DEADLINE_S,
     OnUnparseable,
@@ -26,19 +27,33 @@ from r1lab.verify.verifier import (
 
 
 class Cosine(Reward):
-    """The cosine reward of Yeo et al. 2025 (arXiv 2502.03373).
+    """Being right, scaled by length: brief right answers earn more, long wrong ones lose less.
 
-    With ``t`` the length over ``max_len``, clamped to 1, a value goes along half a cosine
+    With ``t = min(1, length / max_len)`` the value is ``end + (start - end) (1 + cos(pi t)) / 2``:
 
-    - right: from ``max_value_correct`` (t = 0) down to ``min_value_correct`` (t = 1);
-    - wrong: from ``min_value_wrong`` (t = 0) up to ``max_value_wrong`` (t = 1), so that thinking
-      on costs a wrong answer less than giving up early.
+    - right: from ``start = max_value_correct`` down to ``end = min_value_correct``;
+    - wrong: from ``start = min_value_wrong`` up to ``end = max_value_wrong``, so that thinking on
+      costs a wrong answer less than giving up early.
 
     Lengths are tokens as generated, end of sequence included, or characters (``length_unit``).
     ``exceed_value`` is what a completion of ``max_len`` or more earns, right or wrong (the paper's
     exceed penalty r_e); ``None`` leaves it out. ``on_unparseable``: a gold that cannot be parsed
     gives ``None`` (``skip``), or counts as answered right (``one``) or wrong (``zero``).
+    ``deadline_s`` is the most that one comparison may take, seconds.
+
+    ``compat: open_r1`` counts characters, does not clamp (past ``max_len`` the cosine turns back),
+    judges as open-r1's ``cosine`` does (a gold without LaTeX does not parse), gives 1.0 for a gold
+    that does not parse, and takes the bounds in any order, as open-r1's own defaults for wrong
+    answers need (0.0 and -0.5).
+
+    Source: Yeo et al. 2025, arXiv 2502.03373.
     """
+
+    example: ClassVar[dict[str, Any]] = {
+        "completions": ["\\boxed{7}", "\\boxed{7}", "\\boxed{8}", "\\boxed{8}"],
+        "solution": ["7"] * 4,
+        "completion_ids": [[0] * 100, [0] * 900, [0] * 100, [0] * 900],
+    }
 
     def __init__(
         self,
@@ -51,25 +66,23 @@ class Cosine(Reward):
         length_unit: LengthUnit = "tokens",
         on_unparseable: OnUnparseable = "skip",
         deadline_s: float = DEFAULT_DEADLINE_S,
+        compat: Compat = None,
     ):
         super().__init__()
-        not_positive = "a wrong answer must not be rewarded: give a number of at most 0"
-        not_negative = "a right answer must not be punished: give a number of at least 0"
-        check_number("min_value_wrong", min_value_wrong, high=0, fix=not_positive)
-        check_number("max_value_wrong", max_value_wrong, high=0, fix=not_positive)
-        check_number("min_value_correct", min_value_correct, low=0, fix=not_negative)
-        check_number("max_value_correct", max_value_correct, low=0, fix=not_negative)
-        for kind, low, high in (
-            ("wrong", min_value_wrong, max_value_wrong),
-            ("correct", min_value_correct, max_value_correct),
-        ):
-            if low > high:
-                raise ParameterError(
-                    f"min_value_{kind}",
-                    low,
-                    f"is greater than max_value_{kind} = {high:g}",
-                    f"exchange the two: min_value_{kind}={high:g} max_value_{kind}={low:g}",
-                )
+        check_compat(
+            compat, exceed_value=(exceed_value, None), on_unparseable=(on_unparseable, "skip")
+        )
+        bounds = {
+            "min_value_wrong": min_value_wrong,
+            "max_value_wrong": max_value_wrong,
+            "min_value_correct": min_value_correct,
+            "max_value_correct": max_value_correct,
+        }
+        for parameter, value in bounds.items():
+            _check_bound(parameter, value, compat)
+        if compat is None:
+            _check_order("wrong", min_value_wrong, max_value_wrong)
+            _check_order("correct", min_value_correct, max_value_correct)
         check_count("max_len", max_len)
         if exceed_value is not None:
             check_number("exceed_value", exceed_value, high=min_value_correct)
@@ -78,7 +91,7 @@ class Cosine(Reward):
         self.wrong = (min_value_wrong, max_value_wrong)
         self.correct = (max_value_correct, min_value_correct)
         self.max_len, self.exceed_value, self.length_unit = max_len, exceed_value, length_unit
-        self.on_unparseable, self.deadline_s = on_unparseable, deadline_s
+        self.on_unparseable, self.deadline_s, self.compat = on_unparseable, deadline_s, compat
 
     def prepare(self) -> None:
         get_verifier(self.deadline_s).warm()
@@ -90,11 +103,23 @@ class Cosine(Reward):
         completion_ids: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
-        sizes = lengths(completions, completion_ids, self.length_unit)
-        texts = [self.text(completion) for completion in completions]
-        right = judge(texts, solution, self.on_unparseable, self.deadline_s, self.counts)
+        if self.compat:
+            texts = [first_message(completion) for completion in completions]
+            sizes = [len(text) for text in texts]
+        else:
+            texts = [self.text(completion) for completion in completions]
+            sizes = lengths(completions, completion_ids, self.length_unit)
+        right = judge(
+            texts,
+            solution,
+            self.on_unparseable,
+            self.deadline_s,
+            self.counts,
+            compat="open_r1_latex_gold" if self.compat else None,
+        )
+        unjudged = 1.0 if self.compat else None
         return [
-            None if verdict is None else self.value(verdict, size)
+            unjudged if verdict is None else self.value(verdict, size)
             for verdict, size in zip(right, sizes, strict=True)
         ]
 
@@ -103,5 +128,28 @@ class Cosine(Reward):
         if self.exceed_value is not None and length >= self.max_len:
             return float(self.exceed_value)
         start, end = self.correct if correct else self.wrong
-        progress = min(1.0, length / self.max_len)
+        progress = length / self.max_len
+        if self.compat is None:
+            progress = min(1.0, progress)
         return end + 0.5 * (start - end) * (1.0 + math.cos(math.pi * progress))
+
+
+def _check_bound(parameter: str, value: float, compat: Compat) -> None:
+    if compat is not None:
+        check_number(parameter, value)
+    elif parameter.endswith("wrong"):
+        fix = "a wrong answer must not be rewarded: give a number of at most 0"
+        check_number(parameter, value, high=0, fix=fix)
+    else:
+        fix = "a right answer must not be punished: give a number of at least 0"
+        check_number(parameter, value, low=0, fix=fix)
+
+
+def _check_order(kind: str, low: float, high: float) -> None:
+    if low > high:
+        raise ParameterError(
+            f"min_value_{kind}",
+            low,
+            f"is greater than max_value_{kind} = {high:g}",
+            f"exchange the two: min_value_{kind}={high:g} max_value_{kind}={low:g}",
+        )

@@ -1,95 +1,87 @@
-"""Comparing answers by computer algebra: math-verify's reading, with its known mistakes guarded.
+"""Comparing answers that string work cannot decide; runs in the worker processes only.
 
-Runs in the worker processes only: what a model writes can keep sympy busy for ever.
+An answer is read into a form (:mod:`r1lab.verify.reading`) and forms are compared
+(:mod:`r1lab.verify.comparing`). What that language does not know (integrals, limits, derivatives) goes
+to math-verify, behind the guards of :mod:`r1lab.verify.fallback`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
-#: math-verify rounds to 6 decimals, which makes all small numbers equal (its issue #14).
-RELATIVE_TOLERANCE = 2e-6
-_SAMPLES = (0.37, 1.83, 2.71, -0.59, -1.47, 3.19)
+from r1lab.verify import fallback
+from r1lab.verify.answers import choice
+from r1lab.verify.answers import number as plain_number
+from r1lab.verify.comparing import same
+from r1lab.verify.expression import parts
+from r1lab.verify.forms import Expr, Form, Many, Quantity, number
+from r1lab.verify.reading import read
+from r1lab.verify.tokens import Unreadable
 
-
-@lru_cache(maxsize=256)
-def parse(body: str) -> tuple[Any, ...]:
-    """math-verify's reading of an answer: expressions first, the bare string last."""
-    import math_verify
-
-    best: tuple[Any, ...] = ()
-    for anchored in (f"\\boxed{{{body}}}", f"${body}$"):
-        found = tuple(math_verify.parse(anchored, parsing_timeout=None))
-        strings = tuple(item for item in found if isinstance(item, str))
-        # Its unit stripping can cut a formula in the middle, and then reads what is left.
-        whole = all(item.count("{") == item.count("}") for item in strings)
-        if whole and len(strings) < len(found):
-            return found
-        best = best or (strings if whole else (body,))
-    return best
+_CLOCK = re.compile(r"(?i)(\d{1,2})\s*:\s*(\d{2})\s*(?:\\text\{)?\s*([ap])?\.?\s*(?:m\.?)?\s*\}?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 
 
-def equal(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
-    """Whether two parsed answers are equal, with math-verify's known mistakes guarded."""
-    import math_verify
-    from sympy import Set
-    from sympy.core.relational import Relational
-    from sympy.logic.boolalg import And
-
-    if not gold or not answer:
-        return False
-    first, second = gold[0], answer[0]
-    same = math_verify.verify(list(gold), list(answer), timeout_seconds=None)
-    if not same and isinstance(first, Set) and isinstance(second, Relational | And):
-        # An interval and the inequality that says the same: math-verify knows one order only.
-        same = math_verify.verify(list(answer), list(gold), timeout_seconds=None)
-    return _close_enough(first, second) if same else _same_function(first, second)
+@lru_cache(maxsize=1024)
+def _form(body: str) -> Form | None:
+    try:
+        return read(body)
+    except (Unreadable, RecursionError):
+        return None
 
 
-def _close_enough(first: Any, second: Any) -> bool:
-    """Check math-verify's "equal" for numbers again, with a tolerance relative to their size."""
-    from sympy import Expr, Rational, UnevaluatedExpr, nan, oo, simplify, zoo
+def parses(gold: str) -> bool:
+    """Whether a gold's body can be compared with anything."""
+    return _form(gold) is not None or fallback.parses(gold)
 
-    if not (isinstance(first, Expr) and isinstance(second, Expr)):
+
+def equal(gold: str, answer: str) -> bool:
+    """Whether two normalised answers are equal."""
+    if gold == answer:
         return True
-    if first.free_symbols or second.free_symbols or first == second:
+    (letter, rest), (said, beside) = choice(gold), choice(answer)
+    if letter and rest:
+        return equal(rest, answer)
+    if said and beside:
+        return letter is None and equal(gold, beside)
+    clocks = _CLOCK.fullmatch(gold), _CLOCK.fullmatch(answer)
+    if clocks[0] and clocks[1]:
+        one, two = clocks[0].groups(), clocks[1].groups()
+        return one[:2] == two[:2] and (None in (one[2], two[2]) or one[2].lower() == two[2].lower())
+    first, second = _form(gold), _form(answer)
+    if _is_undone(first, second):
+        return False
+    if first is None or second is None:
+        return fallback.equal(gold, answer)
+    if same(first, second):
         return True
-    percent, values = UnevaluatedExpr(Rational(1, 100)), []
-    for value in (first, second):
-        if value.has(percent):  # math-verify compares percentages in its own way
-            return True
-        values.append(value.doit().evalf(30))
-    if any(value.has(nan, oo, -oo, zoo) or not value.is_number for value in values):
-        return bool(values[0] == values[1])
-    largest = max(abs(values[0]), abs(values[1]))
-    if largest < 1e-25:  # tiny, or zero with noise: only algebra can tell
-        return bool(simplify(first.doit() - second.doit()) == 0)
-    return bool(abs(values[0] - values[1]) <= RELATIVE_TOLERANCE * largest)
+    return any(same(*pair) for pair in _other_readings(gold, answer, first, second))
 
 
-def _same_function(first: Any, second: Any) -> bool:
-    r"""Whether two expressions agree wherever both are real: \sqrt{1/n} and 1/\sqrt{n} (#64).
+def _other_readings(gold: str, answer: str, first: Form, second: Form) -> Iterator[tuple[Form, Form]]:
+    """Commas that may separate thousands, items or decimals: "100,200" and "0,5"."""
+    for body, swap in ((gold, False), (answer, True)):
+        other = first if swap else second
+        found: list[Form] = []
+        if _THOUSANDS.fullmatch(body) and isinstance(other, Many):
+            items = [plain_number(item) for item in body.split(",")]
+            found.append(Many("list", tuple(number(item) for item in items if item is not None)))
+        decimal = _DECIMAL_COMMA.fullmatch(body)
+        if decimal and isinstance(other, Expr | Quantity):
+            form = _form(f"{decimal[1]}.{decimal[2]}")
+            found.extend([form] if form is not None else [])
+        for reading in found:
+            yield (first, reading) if swap else (reading, second)
 
-    Only for roots and logarithms, where sympy's complex branches keep it from simplifying.
-    """
-    from sympy import Expr, Pow, log
 
-    if not (isinstance(first, Expr) and isinstance(second, Expr)):
+def _is_undone(gold: Form | None, answer: Form | None) -> bool:
+    """Whether the answer is the question: an arithmetic problem where the gold is its result."""
+    if not (isinstance(gold, Expr) and isinstance(answer, Expr)):
         return False
-    symbols = sorted(first.free_symbols, key=str)
-    if not 0 < len(symbols) <= 4 or first.free_symbols != second.free_symbols:
+    if {part[0] for part in parts(gold.node)} - {"num", "neg", "div"}:
         return False
-    branches = (*first.atoms(Pow, log), *second.atoms(Pow, log))
-    if all(isinstance(part, Pow) and part.exp.is_integer for part in branches):
-        return False
-    agreed = 0
-    for shift in range(len(_SAMPLES)):
-        points = {s: _SAMPLES[(shift + 2 * i) % len(_SAMPLES)] for i, s in enumerate(symbols)}
-        values = [expression.subs(points).evalf(20) for expression in (first, second)]
-        if not all(value.is_real and value.is_finite for value in values):
-            continue
-        if abs(values[0] - values[1]) > 1e-9 * max(1, abs(values[0])):
-            return False
-        agreed += 1
-    return agreed >= 2
+    kinds = {part[0] for part in parts(answer.node)}
+    return bool(kinds & {"add", "sub", "mul"}) and not kinds - {"num", "neg", "div", "add", "sub", "mul"}

@@ -8,32 +8,58 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from functools import lru_cache
 
+from r1lab.verify.normal import balanced, closing, normalise, number, words
+
+__all__ = ["after_reasoning", "choice", "final_answer", "gold_answer", "last_boxed", "normalise"]
+__all__ += ["number", "quick_verdict", "words"]
+
+#: Changed whenever verdicts do: what was remembered under another version is not used.
+VERSION = "2"
 #: No final answer is longer; what is longer is a degenerate completion, and wrong.
 MAX_CHARS = 4000
-#: An unanchored gold with more words than this is a remark or a proof, which nothing can equal.
-MAX_GOLD_WORDS = 6
+#: A gold without mathematics and with more words than this is a remark, which nothing can equal.
+MAX_GOLD_WORDS = 8
+#: And so is one with mathematics and more words than this: it is a solution.
+MAX_MIXED_WORDS = 40
+#: Significant digits from which on a gold's decimal stands for all values that round to it.
+GOLD_DIGITS = 3
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|[+-]?\.[0-9]+")
-#: Longer digit strings are compared as text: Python refuses to convert them by default.
-_MAX_DIGITS = 1000
-_CHOICE = re.compile(r"\(?([A-J])(?:\)|\.|:)?")
-_WRAPPER = re.compile(r"\\(?:boxed|text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{")
-_MATH_QUOTES = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"))
-_ANSWER_IS = re.compile(r"(?i)\banswer\s*(?:is|:|=)\s*:?\s*(?=\S)")
-#: Lists that go on ("1, 2, \ldots, n"): math-verify drops the dots (its issue #14).
-_DOTS = re.compile(r"\\[lcd]?dots|\.\.\.|…")
-#: Two numbers side by side, which math-verify adds up; a mixed number (1 1/2) is none.
+_CHOICE = re.compile(
+    r"(?:\\text(?:bf|rm)?\s*\{\s*|\\mathrm\s*\{\s*|\*\*|\(?[Oo]ption\s+|\(?[Cc]hoice\s+)?"
+    r"(?:\(([A-J])\)|([A-J])(?:[).:]|(?=\W*$)))[}*.:]*\s*(.*)",
+    re.DOTALL,
+)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?=[0-9a-zA-Z]))")
+_AND = r"(?:and|or|&|\\text\s*\{[\s,]*(?:and|or)[\s,]*\}|\\quad|\\qquad|\\\\|\\[,;:!])"
+#: What may stand between boxes that belong together: commas, "and", "y =", "(b)".
+_BETWEEN = re.compile(
+    rf"[\s$,;.*()\[\]\\]*(?:{_AND}[\s$,;*()\[\]]*)*(?P<label>\\?[a-zA-Z]+(?:_\{{?\w+\}}?)?\s*=\s*)?"
+    r"(?:\(?(?:[a-z]|[ivx]+|[0-9])\)[\s$:]*)?"
+)
+#: What says that the box before is not taken back but offered beside this one.
+_OFFERED = re.compile(
+    r"(?i)[^\n]{0,40}\b(?:or|alternatively|maybe|perhaps|possibly|could also be)\b[^\n]{0,40}"
+)
+_LABEL = re.compile(r"(\\?[a-zA-Z]+(?:_\{?\w+\}?)?\s*=)\s*(?:\$|\\\(|\\\[)?\s*$")
+_ANSWER_IS = re.compile(
+    r"(?i)\b(?:answers?|solutions?)\b(?:\s+(?:to|for|of)\b[^.\n:$]{0,60}?)?[\s*]*"
+    r"(?:\b(?:is|are|should be|must be)\b|:|=)[\s*:]*(?=\S)"
+)
+_HEADING = re.compile(r"(?im)^[\s#*]*(?:final\s+)?answer[\s*:#]*$\s*(?=\S)")
+_CONCLUDES = re.compile(
+    r"(?:^|(?<=[.!?\n]))\s*(?:\*\*)?(?:Therefore|Thus|Hence|So|Consequently|In conclusion|We conclude that"
+    r"|Finally|∴|\$?\\therefore)\b[\s,:]*(?:that\s+)?(?P<rest>[^\n]+)\s*$"
+)
+_REASON = re.compile(r"[,;]?\s+(?:because|since|as|which|so|due to|by the)\b.*", re.DOTALL)
+_SENTENCE_END = re.compile(r"(?<=[^\d\s])\.\s+(?=[A-Z\\$])|(?<=\d)\.\s+(?=[A-Z])")
+_STORY = re.compile(r"(?i)(?:there|we|i|it|let|they|he|she|this|these|what|how|find|compute)\b")
+#: Two numbers side by side; a mixed number (1 1/2) is none.
 _SIDE_BY_SIDE = re.compile(r"[0-9]\s+(?![0-9]+\s*/)[0-9]")
 #: Work left undone between two operands. Without this, copying the question is an answer.
 _UNDONE = re.compile(r"[0-9a-zA-Z)}\]!]\s*(?:[-+*×·÷]|\\times|\\cdot|\\div|\\pm)")
-_SCIENTIFIC = re.compile(
-    r"(?:×|\*|\\times|\\cdot)\s*10\s*\^\s*(?:\{\s*[+-]?[0-9]+\s*\}|[+-]?[0-9]+)"
-)
-_FUNCTION_WORD = re.compile(
-    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|exp|max|min|gcd|lcm|det|mod|sqrt|frac|lim|deg|dim"
-)
+_ADVANCED = re.compile(r"[\^!√_]|\\(?:frac|sqrt|binom|sum|prod|log|ln|sin|cos|tan|pi)")
+_TAIL = 20_000
 
 
 def after_reasoning(text: str) -> str | None:
@@ -44,19 +70,18 @@ def after_reasoning(text: str) -> str | None:
 
 def last_boxed(text: str) -> str | None:
     r"""The content of the last ``\boxed{...}``; ``None`` without one, or when it is cut off."""
-    start = text.rfind(r"\boxed")
-    if start < 0:
-        return None
-    opening = re.compile(r"\s*\{").match(text, start + len(r"\boxed"))
-    end = _closing(text, opening.end()) if opening else None
-    return None if opening is None or end is None else text[opening.end() : end]
+    start = max(text.rfind(r"\boxed"), text.rfind(r"\fbox"))
+    box = _box(text, start) if start >= 0 else None
+    return None if box is None else box[0]
 
 
 def final_answer(completion: str) -> str | None:
     """The answer that a completion commits to, without its wrapping, or ``None``.
 
-    In order: the last box inside the last ``<answer>``; that ``<answer>`` itself; the last box;
-    what follows ``####`` or "the answer is"; the whole text if it is nothing but an expression.
+    In order: the last box inside the last ``<answer>``; that ``<answer>`` itself; the last box, with
+    those beside it; what follows ``####`` or "the answer is"; the conclusion of the last line; the
+    whole text if it is nothing but an answer. Boxes beside each other are one answer, a list: several
+    guesses are as wrong as the list of them.
     """
     scope = after_reasoning(completion)
     if scope is None:
@@ -68,15 +93,18 @@ def final_answer(completion: str) -> str | None:
         end = scope.find("</answer>")
         closed = end >= 0
         scope = scope[:end] if closed else scope
-    if r"\boxed" in scope:
-        return last_boxed(scope)
+    if r"\boxed" in scope or r"\fbox" in scope:
+        return _boxed(scope)
     if opened >= 0 and not closed:
         return None  # cut off: what is there may be the beginning of another number
-    tail = _stated(scope)
+    tail = _stated(scope[-_TAIL:])
     if tail is not None:
         return tail
     scope = scope.strip()
-    return scope if closed or _is_bare(scope) else None
+    if closed or _is_bare(scope):
+        return scope
+    concluded = _CONCLUDES.search(scope[-2000:])
+    return _sentence(concluded["rest"]) if concluded else None
 
 
 def gold_answer(gold: str) -> str | None:
@@ -88,34 +116,17 @@ def gold_answer(gold: str) -> str | None:
     if body is None:
         body = gold.rpartition("####")[2] if "####" in gold else None
     if body is None:
-        prose = re.sub(r"\$[^$]*\$|\\[a-zA-Z]+", " ", gold)
-        if len(re.findall(r"[^\W\d_]{2,}", prose)) > MAX_GOLD_WORDS:
-            return None
         body = gold
+        if _prose_words(body) > MAX_GOLD_WORDS and not re.search(r"\d|[$\\=<>]", body):
+            return None
+        if _prose_words(body) > MAX_MIXED_WORDS:
+            body = _stated(gold) or ""
+    if "\n" in body.strip() and r"\begin" not in body:
+        body = re.sub(r"[,;]?\s*\n\s*", "; ", body.strip())
     body = normalise(body)
-    if len(body) > MAX_CHARS or not re.search(r"[^\W_]|[∞∅]", body) or not _balanced(body):
+    if len(body) > MAX_CHARS or not re.search(r"[^\W_]|[∞∅]", body) or not balanced(body):
         return None
     return body
-
-
-@lru_cache(maxsize=4096)
-def normalise(text: str) -> str:
-    """The same answer with its wrapping, LaTeX spacing and typographic variants taken off."""
-    text = text.strip()
-    while True:
-        inner = _unwrap(text)
-        if inner == text:
-            break
-        text = inner
-    text = text.replace("−", "-").replace("–", "-").replace("{,}", ",").replace(r"\%", "%")
-    text = re.sub(r"\\(?:left|right|displaystyle)(?![a-zA-Z])", "", text)
-    # Two forms that math-verify loses: \sqrt(2) and an upright single letter, as in \mathrm{e}.
-    text = re.sub(r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
-    text = re.sub(r"\\(?:mathrm|mathit|operatorname)\s*\{([a-zA-Z])\}", r" \1", text)
-    text = re.sub(r"\\[dt]frac(?![a-zA-Z])", r"\\frac", text)
-    text = re.sub(r"(?<!\\)\\[!,;: ]|\\q?quad(?![a-zA-Z])|~|\u00a0", " ", text)
-    text = re.sub(r"^([+-]?)\s*(?:\\\$|[$€£])\s*(?=[0-9.])", r"\1", text)
-    return re.sub(r"\s+(?=\W)|(?<=\W)\s+", "", re.sub(r"\s+", " ", text)).strip()
 
 
 def quick_verdict(gold: str, answer: str) -> bool | None:
@@ -128,104 +139,123 @@ def quick_verdict(gold: str, answer: str) -> bool | None:
     if gold_number is not None:
         said = number(answer)
         if said is not None:
-            return said == gold_number
+            return said == gold_number or _rounds_to(said, gold_number, gold)
     gold_words = words(gold)
-    if gold_words is not None and (said_words := words(answer)) is not None:
-        return gold_words == said_words
-    gold_choice, choice = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(answer)
-    if gold_choice and choice:
-        return gold_choice[1] == choice[1]
-    if _several(answer) or _DOTS.search(gold) or _DOTS.search(answer) or not _balanced(answer):
+    if gold_words is not None and gold_words == words(answer):
+        return True
+    (letter, rest), (said_letter, said_rest) = choice(gold), choice(answer)
+    if letter and said_letter:
+        return letter == said_letter
+    if letter and rest or said_letter and said_rest:
+        return None
+    if not balanced(answer) or _several(answer):
         return False
+    if r"\dots" in gold or r"\dots" in answer:
+        return False  # a list that goes on is only equal to itself
     if (r"\forall" in gold) != (r"\forall" in answer):
-        return False  # math-verify reads past the quantifier (its issue #64)
+        return False
     if gold_number is not None:
-        value = _SCIENTIFIC.sub("", answer.rpartition("=")[2])
-        if _UNDONE.search(value):
+        value = answer.rpartition("=")[2]
+        if _UNDONE.search(value) and not _ADVANCED.search(value):
             return False
     return None
 
 
-def number(text: str) -> Fraction | None:
-    """The exact value of a plain integer or decimal, thousands separators allowed."""
-    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
-        return None
-    return Fraction(text.replace(",", "").removesuffix("."))
+def _rounds_to(value: Fraction, decimal: Fraction, written: str) -> bool:
+    """5.1436 for a gold of 5.14: a decimal of three significant digits states its precision."""
+    places = len(written.partition(".")[2])
+    digits = str(abs(decimal.numerator * 10**places // decimal.denominator)) if decimal else ""
+    return places >= 2 and len(digits) >= GOLD_DIGITS and 2 * 10**places * abs(value - decimal) <= 1
 
 
-def words(text: str) -> str | None:
-    """A verbal answer ("Tuesday", "no solution") in lower case, or ``None`` for mathematics.
+def choice(text: str) -> tuple[str | None, str]:
+    """The letter of a multiple choice and what stands beside it: ``(A) 5`` gives A and 5."""
+    found = _CHOICE.fullmatch(text)
+    return (found[1] or found[2], found[3]) if found else (None, text)
 
-    math-verify reads words as products of letters, for which "east" equals "seat".
-    """
-    if not re.fullmatch(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*[.!]?", text):
+
+def _box(text: str, start: int) -> tuple[str, int] | None:
+    """The content of the box that begins at ``start`` and the index behind it."""
+    opening = _BOX.match(text, start)
+    if opening is None:
         return None
-    found = re.findall(r"[^\W\d_]+", text.lower())
-    if max(map(len, found)) < 3 or any(_FUNCTION_WORD.fullmatch(word) for word in found):
+    if not opening[0].endswith("{"):
+        bare = re.compile(r"-?[0-9]+(?:\.[0-9]+)?|[a-zA-Z]").match(text, opening.end())
+        return (bare[0], bare.end()) if bare else None
+    end = closing(text, opening.end())
+    return None if end is None else (text[opening.end() : end], end + 1)
+
+
+def _boxed(scope: str) -> str | None:
+    """The last box, or the list that it and the boxes beside it make."""
+    starts = [match.start() for match in _BOX.finditer(scope)]
+    if not starts:
         return None
-    return " ".join(found)
+    boxes = [(start, _box(scope, start)) for start in starts[-12:]]
+    if boxes[-1][1] is None:
+        return None
+    found = [boxes[-1][1][0]]
+    labels = [_LABEL.search(scope[max(0, boxes[-1][0] - 30) : boxes[-1][0]])]
+    after = boxes[-1][0]
+    for start, box in reversed(boxes[:-1]):
+        if box is None or box[1] > after:
+            break
+        between = scope[box[1] : after]
+        if not (_BETWEEN.fullmatch(between) or _OFFERED.fullmatch(between)):
+            break
+        if box[0].strip() != found[-1].strip():
+            found.append(box[0])
+            labels.append(_LABEL.search(scope[max(0, start - 30) : start]))
+        after = start
+    if len(found) == 1:
+        return found[0]
+    if all(labels) and not any("=" in content for content in found):
+        pairs = zip(labels, found, strict=True)
+        found = [f"{label[1]} {content}" for label, content in pairs if label]
+    return ", ".join(reversed(found))
 
 
 def _stated(scope: str) -> str | None:
     """What follows the last ``####``, or the last "answer is", on its line."""
     if "####" in scope:
-        return scope.rpartition("####")[2].strip().partition("\n")[0]
-    found = list(_ANSWER_IS.finditer(scope))
+        after = scope.rpartition("####")[2].strip()
+        if not re.match(r"(?i)\**(?:final\s+)?answer", after):
+            return after.partition("\n")[0]
+    found = [*_ANSWER_IS.finditer(scope), *_HEADING.finditer(scope)]
     if not found:
         return None
-    line = scope[found[-1].end() :].partition("\n")[0].strip()
-    quoted = re.match(r"\$([^$]+)\$", line)
-    return quoted[1] if quoted else line.rstrip(".")
+    rest = scope[max(match.end() for match in found) :].strip().removeprefix("**").strip()
+    display = re.match(r"\\\[(.+?)\\\]|\$\$(.+?)\$\$", rest, re.DOTALL)
+    if display:
+        return display[1] or display[2]
+    return _sentence(rest.partition("\n")[0])
+
+
+def _sentence(line: str) -> str | None:
+    """A line up to the end of its sentence and without the reasons it gives."""
+    line = _SENTENCE_END.split(line.strip())[0]
+    line = _REASON.sub("", line).strip().rstrip("*").strip()
+    line = line[:-1] if line.endswith(".") else line
+    quoted = re.match(r"\$([^$]+)\$(?!\s*(?:,|and|or|\$|\w))", line)
+    return quoted[1] if quoted else line or None
 
 
 def _is_bare(text: str) -> bool:
-    """Whether a text is one expression and nothing else, so that all of it is the answer."""
+    """Whether a text is one answer and nothing else, so that all of it is the answer."""
     if not text or len(text) > 200 or "\n" in text or "?" in text:
         return False
-    return text.count("$") in (0, 2) and not re.search(
-        r"[^\W\d_]{2,}\s+[^\W\d_]{2,}", normalise(text)
-    )
+    if not re.search(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}", re.sub(r"\\[a-zA-Z]+", " ", text)):
+        return text.count("$") % 2 == 0
+    return not (text.endswith((".", "!", ":")) or _STORY.match(text) or _prose_words(text) > 25)
+
+
+def _prose_words(text: str) -> int:
+    prose = re.sub(r"\$[^$]*\$|\\\(.*?\\\)|\\[a-zA-Z]+", " ", text)
+    return len(re.findall(r"[^\W\d_]{2,}", prose))
 
 
 def _several(answer: str) -> bool:
     """Whether values stand side by side, or in lines, with nothing to say how they belong."""
     if r"\begin" in answer:
         return False
-    return r"\\" in answer or bool(_SIDE_BY_SIDE.search(answer))
-
-
-def _unwrap(text: str) -> str:
-    for left, right in _MATH_QUOTES:
-        inner = text[len(left) : -len(right)]
-        if (
-            len(text) > len(left) + len(right)
-            and text.startswith(left)
-            and text.endswith(right)
-            and left not in inner
-        ):
-            return inner.strip()
-    wrapper = _WRAPPER.match(text)
-    if wrapper and _closing(text, wrapper.end()) == len(text) - 1:
-        return text[wrapper.end() : -1].strip()
-    if text.endswith(".") and not text.endswith(".."):
-        return text[:-1].strip()
-    return text
-
-
-def _closing(text: str, start: int) -> int | None:
-    """Index of the brace that closes the one before ``start``; escaped braces do not count."""
-    depth = 1
-    for brace in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return start + brace.start()
-    return None
-
-
-def _balanced(text: str) -> bool:
-    depth = 0
-    for brace in re.finditer(r"\\.|[{}]", text, re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth < 0:
-            return False
-    return depth == 0
+    return r"\\" in answer or bool(_SIDE_BY_SIDE.search(answer) and number(answer) is None)

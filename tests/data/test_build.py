@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -187,8 +188,12 @@ def test_unusable_messages(messages: Any) -> None:
     assert "1 of 2 train rows" in problem.message and "rows 1 " in problem.message
 
 
+def each(parses: Callable[[str], bool]) -> Callable[[Sequence[str]], list[bool]]:
+    return lambda golds: [parses(gold) for gold in golds]
+
+
 def test_solutions_that_do_not_parse_are_counted_with_their_rows() -> None:
-    bundle = grpo(Rows(test=ROWS[:2]), parses=lambda gold: int(gold) % 5 != 0)
+    bundle = grpo(Rows(test=ROWS[:2]), parses=each(lambda gold: int(gold) % 5 != 0))
     assert bundle.report["unparseable"]["train"] == {
         "checked": 20,
         "count": 4,
@@ -201,17 +206,17 @@ def test_solutions_that_do_not_parse_are_counted_with_their_rows() -> None:
 
 
 def test_no_solution_parses_is_an_error() -> None:
-    (problem,) = problems_of(Rows(), parses=lambda gold: False)
+    (problem,) = problems_of(Rows(), parses=each(lambda gold: False))
     assert problem.key == "data.columns.solution" and "none of the 20 train" in problem.message
 
 
 def test_each_distinct_solution_is_parsed_once_up_to_the_limit() -> None:
     asked: list[str] = []
     rows = [{"prompt": "x", "solution": str(i % 4)} for i in range(40)]
-    grpo(Rows(train=rows), parses=lambda gold: not asked.append(gold))
+    grpo(Rows(train=rows), parses=each(lambda gold: not asked.append(gold)))
     assert sorted(asked) == ["0", "1", "2", "3"]
     asked.clear()
-    bundle = grpo(Rows(check_solutions=3), parses=lambda gold: not asked.append(gold))
+    bundle = grpo(Rows(check_solutions=3), parses=each(lambda gold: not asked.append(gold)))
     assert len(asked) == 3 and bundle.report["unparseable"]["train"]["checked"] == 3
 
 
@@ -220,7 +225,7 @@ def test_a_real_verifier_reports_what_does_not_parse() -> None:
 
     rows = [*ROWS, {"prompt": "x", "solution": "", "level": 0}]
     rows[-1]["solution"] = "This is a long proof which has no final answer that one could compare."
-    bundle = grpo(Rows(train=rows), parses=lambda gold: gold_answer(gold) is not None)
+    bundle = grpo(Rows(train=rows), parses=each(lambda gold: gold_answer(gold) is not None))
     assert bundle.report["unparseable"]["train"]["rows"] == [20]
 
 
@@ -284,7 +289,7 @@ def test_a_long_fingerprint_reads_a_sample(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_report_is_plain_values() -> None:
-    report = grpo(Arithmetic(train_size=20, test_size=5), parses=lambda gold: True).report
+    report = grpo(Arithmetic(train_size=20, test_size=5), parses=each(lambda gold: True)).report
     assert json.loads(json.dumps(report)) == report
     assert report["source"]["class"] == "r1lab.data.arithmetic_source.Arithmetic"
     assert report["rows"] == {"train": 20, "test": 5}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from r1lab.rewards.accuracy import Accuracy
@@ -76,3 +78,26 @@ def test_bad_parameters_are_named(parameters: dict, named: str) -> None:
 def test_columns_of_different_length_are_a_bug_that_shows() -> None:
     with pytest.raises(ValueError, match="zip"):
         Accuracy()([RIGHT, RIGHT], solution=["7"])
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "ours", "theirs"),
+    [
+        ("\\boxed{\\frac{63}{400}}", "\\frac{63}{400}", 1.0, 1.0),  # two of open-r1's own tests
+        ("\\boxed{\\frac{64}{400}}", "\\frac{63}{400}", 0.0, 0.0),
+        ("<think>\\boxed{7}", "7", 0.0, 1.0),  # the reasoning counts there
+        ("The answer is 7.", "7", 1.0, 0.0),  # only LaTeX counts there
+        ("\\boxed{7}", "", None, None),
+    ],
+)
+def test_open_r1s_verdicts(text: str, gold: str, ours: float, theirs: float) -> None:
+    assert Accuracy()([text], solution=[gold]) == [ours]
+    reward = Accuracy(compat="open_r1")
+    reward.prefill = "<think>\n"
+    message = [{"role": "assistant", "content": text}]
+    assert reward([text, message], solution=[gold] * 2) == [theirs] * 2
+
+
+def test_survives_pickling() -> None:
+    copy = pickle.loads(pickle.dumps(Accuracy(on_unparseable="zero")))
+    assert copy([RIGHT, RIGHT], solution=["7", ""]) == [1.0, 0.0]

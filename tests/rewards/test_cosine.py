@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from r1lab.rewards.base import ParameterError
@@ -89,3 +91,47 @@ def test_bad_parameters_are_named(parameters: dict, named: str) -> None:
         Cosine(**parameters)
     assert caught.value.parameter == named
     assert caught.value.fix
+
+
+FRACTION, OTHER = "\\boxed{\\frac{63}{400}}", "\\boxed{\\frac{64}{400}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "characters", "value"),
+    [
+        (FRACTION, 22, 0.9426),  # as in open-r1's own tests, which pad the text with spaces
+        (FRACTION, 80, 0.5477),
+        (OTHER, 22, -0.9426),
+        (OTHER, 80, -0.5477),
+        (FRACTION, 150, 0.75),  # past max_len it turns back
+        (FRACTION, 200, 1.0),
+        (OTHER, 200, -1.0),
+    ],
+)
+def test_open_r1s_values(text: str, characters: int, value: float) -> None:
+    reward = Cosine(max_len=100, compat="open_r1")
+    reward.prefill = "<think>\n"
+    padded = text.ljust(characters)
+    messages = [{"role": "assistant", "content": padded}]
+    values = reward([padded, messages], solution=["\\frac{63}{400}"] * 2, completion_ids=[[1]] * 2)
+    assert values == [pytest.approx(value, abs=1e-4)] * 2
+
+
+def test_open_r1_gives_one_for_a_gold_without_latex() -> None:
+    assert Cosine(compat="open_r1")(["\\boxed{8}", ""], solution=["72", "72"]) == [1.0, 1.0]
+
+
+def test_open_r1s_default_bounds_of_wrong_answers_are_taken() -> None:
+    reward = Cosine(min_value_wrong=0.0, max_value_wrong=-0.5, max_len=100, compat="open_r1")
+    values = reward([OTHER.ljust(25), OTHER.ljust(100)], solution=["$\\frac{63}{400}$"] * 2)
+    # -0.5 + 0.25 (1 + cos(pi / 4)), and the bound itself
+    assert values == [pytest.approx(-0.07322, abs=1e-5), pytest.approx(-0.5)]
+
+
+def test_survives_pickling() -> None:
+    copy = pickle.loads(pickle.dumps(Cosine(max_len=100)))
+    ids = [[0] * 50] * 2
+    assert copy([RIGHT, WRONG], solution=["7"] * 2, completion_ids=ids) == [
+        pytest.approx(0.75),
+        pytest.approx(-0.75),
+    ]

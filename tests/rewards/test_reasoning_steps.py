@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from r1lab.rewards.base import ParameterError
@@ -32,3 +34,34 @@ def test_values(text: str, steps: int) -> None:
 def test_bad_parameters_are_named(value: object) -> None:
     with pytest.raises(ParameterError, match="target_steps"):
         ReasoningSteps(target_steps=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        # open-r1's own tests
+        ("Step 1: First step\nStep 2: Second step\nStep 3: Third step", 3),
+        ("First, we do this.\nSecond, we do that.\nFinally, we conclude.", 3),
+        ("Step 1: Only step", 1),
+        ("First, we do this.\nFinally, we conclude.", 2),
+        ("Just plain text without any clear steps", 0),
+        # what follows from its regular expression
+        ("1. add\n2. multiply\n3. done", 1),
+        ("<think>\n1. add\n</think>", 0),
+        ("- add\n- multiply", 1),
+        ("a\n-5\n**bold**", 2),
+        ("\n  - indented", 0),
+        ("3.14 is pi", 1),
+        ("UnFirst, MegaStep 1:", 2),
+        ("Step  1:", 0),
+    ],
+)
+def test_open_r1s_values(text: str, steps: int) -> None:
+    reward = ReasoningSteps(compat="open_r1")
+    reward.prefill = "Step 1: "
+    message = [{"role": "assistant", "content": text}]
+    assert reward([text, message]) == [pytest.approx(steps / 3)] * 2
+
+
+def test_survives_pickling() -> None:
+    assert pickle.loads(pickle.dumps(ReasoningSteps(target_steps=2)))(["Step 1: a"]) == [0.5]
