@@ -52,6 +52,7 @@ r1lab: train reasoning models with verifiable rewards
 verbs
   train     compose, validate, plan, train, evaluate, register; the same line again resumes
   plan      the same checks and estimates, without training (--json: one object)
+  rewards   score completions, audit golds, play known hacks (`rewards --help`)
 
 flags
   -m, --multirun      sweep: an override with several values becomes several runs
@@ -66,6 +67,7 @@ examples
   python -m r1lab trainer=grpo 'rewards=[accuracy,cosine]'
   python -m r1lab plan trainer=grpo model=qwen2_5_7b data=gsm8k hardware=deepspeed_z3
   python -m r1lab -m seed=1,2,3
+  python -m r1lab rewards score answers.jsonl 'rewards=[accuracy,cosine]'
 """
 _GROUPS = (
     "model",
@@ -114,6 +116,10 @@ def show_error(error: R1labError) -> None:
 
 def _run(arguments: list[str]) -> int:
     verb, rest = _split_verb(arguments)
+    if verb == "rewards":
+        from r1lab.lab.command import main as lab
+
+        return lab(rest)
     if "-h" in rest or "--help" in rest:
         print(_help())
         return 0

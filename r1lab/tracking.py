@@ -69,9 +69,9 @@ class Tracker:
             return DisabledTracker()
         uri = tracking.get("uri") or sqlite_store.default_uri(config.get("output_dir") or "outputs")
         experiment = tracking.get("experiment") or "r1lab"
-        client, experiment_id = _connect(uri, experiment)
+        client, experiment_id = connect(uri, experiment)
         if run_id is not None:
-            if _is_alive(client, run_id):
+            if is_alive(client, run_id):
                 client.update_run(run_id, status="RUNNING")
                 return cls(client, uri, Path(run_dir), run_id, resumed=True)
             log.warning("MLflow run %s is not in the store: its record starts anew", run_id)
@@ -348,7 +348,7 @@ class DisabledTracker(Tracker):
     def finish(self, status: Status, traceback: str | None = None) -> None: ...
 
 
-def _connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
+def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """A client, and the id of ``experiment``, created where it is missing."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
@@ -384,7 +384,7 @@ def _connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         ) from None
 
 
-def _is_alive(client: MlflowClient, run_id: str) -> bool:
+def is_alive(client: MlflowClient, run_id: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:

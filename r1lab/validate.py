@@ -82,14 +82,14 @@ def validate(config: dict[str, Any]) -> list[Problem]:
     errors = _shell(config)
     errors += _trainer_args(config)
     errors += _model(config)
-    rewards, found = _rewards(config)
+    rewards, found = check_rewards(config)
     errors += found
     for name, node in config["callbacks"].items():
         errors += components.check(f"callbacks.{name}", node)[1]
     source, found = components.check("data", config["data"])
     errors += found
     if source is not None:
-        errors += _data(config, source, rewards)
+        errors += check_data(config, source, rewards)
     for name, node in (config.get("benchmarks") or {}).items():
         errors += _benchmark(name, node)
     errors += _hub(config)
@@ -267,7 +267,7 @@ def _model(config: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _rewards(config: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def check_rewards(config: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """The rewards that could be built, by key, and what is wrong with the others."""
     nodes, kind = config["rewards"], config["trainer"]["kind"]
     if kind == "sft":
@@ -330,7 +330,7 @@ def _weight(name: str, weight: Any) -> Problem | None:
     return None
 
 
-def _data(config: dict[str, Any], source: Any, rewards: dict[str, Any]) -> list[Problem]:
+def check_data(config: dict[str, Any], source: Any, rewards: dict[str, Any]) -> list[Problem]:
     from r1lab.data.build import check_light
 
     wanted = {"messages"} if config["trainer"]["kind"] == "sft" else {"prompt"}
