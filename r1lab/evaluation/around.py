@@ -5,7 +5,9 @@ it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from r1lab.data.build import DataBundle
     from r1lab.models.load import Loaded
+    from r1lab.rewards.build import CheckedReward
     from r1lab.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -82,13 +85,15 @@ class Evaluator:
         trained = self._config["trainer"]["args"].get("max_completion_length")
         recipe = self._config["model"]["recipe"]["grpo"]["max_completion_length"]
         longest = self._settings["max_new_tokens"] or trained or recipe
+        scorer = scorer_for(rows, self._config["rewards"], self._loaded.prefill)
+        assert scorer is not None  # rows that nothing can score are no evaluation's
         score, records = heldout.evaluate(
             model,
             self._loaded.tokenizer,
             rows,
             self._settings,
             longest,
-            _scorer(rows, self._loaded.prefill),
+            scorer,
             self._config["seed"],
             self._loaded.template_kwargs,
         )
@@ -111,8 +116,15 @@ class Evaluator:
 
     def _held_out(self, data: DataBundle) -> Dataset | None:
         """The test rows with prompt and solution; for SFT they are read again in that form."""
-        if data.test is None or self._config["trainer"]["kind"] == "grpo":
+        if data.test is not None and self._config["trainer"]["kind"] == "grpo":
+            if scorer_for(data.test, self._config["rewards"], "") is None:
+                log.warning(
+                    "no sampled evaluation: nothing says which answers to the test split are right"
+                )
+                return None
             return data.test
+        if data.test is None:
+            return None
         from r1lab.data.build import build_data
 
         source = targets.build(self._config["data"])
@@ -138,12 +150,32 @@ class Evaluator:
         return bundle.test if bundle.test is not None else bundle.train
 
 
-def _scorer(rows: Dataset, prefill: str) -> Callable[..., Any]:
-    """What judges an answer: the task's own scorer where rows carry one, else the verifier."""
+def scorer_for(
+    rows: Dataset, rewards: Mapping[str, Any], prefill: str
+) -> Callable[..., list[float | None]] | None:
+    """What says whether an answer to these rows is right, or ``None`` where nothing can.
+
+    In order: the task's own scorer where rows carry one, the verifier where the run's rewards read
+    a mathematical ``solution``, the first of the run's rewards that knows full marks, the verifier.
+    """
+    from r1lab.rewards.base import needed_columns
     from r1lab.rewards.build import construct_reward
 
-    own = "reasoning_gym_entry" in rows.column_names
-    target = (
-        "r1lab.rewards.reasoning_gym.ReasoningGym" if own else "r1lab.rewards.accuracy.Accuracy"
-    )
-    return construct_reward("scorer", {"_target_": target}, prefill)
+    def shipped(name: str) -> CheckedReward:
+        module = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        return construct_reward("scorer", {"_target_": f"r1lab.rewards.{module}.{name}"}, prefill)
+
+    columns = set(rows.column_names)
+    if "reasoning_gym_entry" in columns:
+        return shipped("ReasoningGym")
+    built = [construct_reward(name, node, prefill) for name, node in rewards.items()]
+    if not ("solution" in columns and any(reward.reads_math for reward in built)):
+        for reward in built:
+            if reward.full_marks is not None and columns.issuperset(needed_columns(reward)):
+                return partial(_whole, reward, reward.full_marks)
+    return shipped("Accuracy") if "solution" in columns else None
+
+
+def _whole(reward: Callable[..., Any], full: float, **columns: Any) -> list[float | None]:
+    """1 for full marks, 0 for less: accuracy counts no half answers."""
+    return [None if value is None else float(value >= full) for value in reward(**columns)]

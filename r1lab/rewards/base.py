@@ -69,6 +69,9 @@ class Reward:
     #: Whether the data's ``solution`` is read by the verifier, so that golds which it cannot read are
     #: reported before training. False where a gold is compared as text or as a letter.
     solution_is_math: ClassVar[bool] = True
+    #: The least value that says the whole answer is right, for held-out accuracy; ``None`` where a
+    #: value does not say that.
+    full_marks: ClassVar[float | None] = None
     #: Keyword arguments of a small call, which the gallery of the docs makes and shows.
     example: ClassVar[dict[str, Any]] = {}
 

@@ -65,6 +65,11 @@ class CheckedReward:
         return self.reward
 
     @property
+    def full_marks(self) -> float | None:
+        """See :class:`Reward`; ``None`` for a plain function."""
+        return self.reward.full_marks if isinstance(self.reward, Reward) else None
+
+    @property
     def reads_math(self) -> bool:
         """Whether golds that the verifier cannot read are of no use to it."""
         if "solution" not in needed_columns(self.reward):

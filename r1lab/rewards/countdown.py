@@ -43,6 +43,7 @@ class Countdown(Reward):
     Source: TinyZero's countdown score; data such as Jiayi-Pan/Countdown-Tasks-3to4.
     """
 
+    full_marks: ClassVar[float | None] = 1.0
     example: ClassVar[dict[str, Any]] = {
         "completions": [
             "<answer>(8 - 2) * 4</answer>",

@@ -44,6 +44,7 @@ class ExactAnswer(Reward):
 
     #: The gold is text here, and need not be mathematics that the verifier can parse.
     solution_is_math: ClassVar[bool] = False
+    full_marks: ClassVar[float | None] = 1.0
     example: ClassVar[dict[str, Any]] = {
         "completions": ["3 + 4 = 7\n#### 7", "\\boxed{7.0}", "\\boxed{14/2}", "The answer is 7."],
         "solution": ["#### 7"] * 4,

@@ -43,6 +43,7 @@ class F1(Reward):
 
     #: The gold is text here, and need not be mathematics that the verifier can parse.
     solution_is_math: ClassVar[bool] = False
+    full_marks: ClassVar[float | None] = 1.0
     example: ClassVar[dict[str, Any]] = {
         "completions": [
             "<answer>The Eiffel Tower</answer>",

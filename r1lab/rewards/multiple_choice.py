@@ -37,6 +37,7 @@ class MultipleChoice(Reward):
 
     #: The gold is a letter here, and need not be mathematics that the verifier can parse.
     solution_is_math: ClassVar[bool] = False
+    full_marks: ClassVar[float | None] = 1.0
     example: ClassVar[dict[str, Any]] = {
         "completions": ["<answer>(B)</answer>", "Answer: **B**", "\\boxed{C}", "It is A or B."],
         "solution": ["B"] * 4,

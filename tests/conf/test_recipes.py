@@ -40,6 +40,17 @@ RECIPES = {
         "max_completion_length": 2048,
         "completions_per_step": 512,
     },
+    "codeforces_grpo_qwen2_5_coder_7b": {
+        "id": "Qwen/Qwen2.5-Coder-7B-Instruct",
+        "learning_rate": 1e-6,
+        "loss_type": "dr_grpo",
+        "beta": 0.0,
+        "scale_rewards": "none",
+        "temperature": 0.7,
+        "mask_truncated_completions": True,
+        "max_completion_length": 8192,
+        "num_generations": 16,
+    },
     "simple_rl_qwen2_5_math_7b": {
         "id": "Qwen/Qwen2.5-Math-7B",
         "learning_rate": 3e-6,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -64,11 +65,15 @@ def test_a_task_with_few_problems_says_so() -> None:
     assert problem.key == "data.test_size" and "400 draws" in problem.message
 
 
+def all_parse(golds: Sequence[str]) -> list[bool]:
+    return [True] * len(golds)
+
+
 def test_rows_for_training() -> None:
     source = ReasoningGym(
         task="chain_sum", config={"max_terms": 3}, train_size=8, test_size=4, system_prompt="boxed"
     )
-    bundle = build_data(source, "grpo", True, parses=lambda gold: True, need={ENTRY})
+    bundle = build_data(source, "grpo", True, parses=all_parse, need={ENTRY})
     row = bundle.train[0]
     task, config, entry = decode_entry(row[ENTRY])
     assert (task, config) == ("chain_sum", {"max_terms": 3})

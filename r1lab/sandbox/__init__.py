@@ -1,0 +1,1 @@
+"""Where the programs that models write are run, behind one small interface."""

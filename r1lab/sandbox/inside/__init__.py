@@ -1,0 +1,1 @@
+"""What runs within the sandbox and keeps order there. It imports little: starting it costs time."""
