@@ -66,8 +66,8 @@ class Reward:
 
     #: TRL names the metric by this; ``build_rewards`` sets it to the reward's key in the config.
     __name__: str
-    #: Whether the data's ``solution`` is read by the verifier, so that golds which it cannot read are
-    #: reported before training. False where a gold is compared as text or as a letter.
+    #: Whether the data's ``solution`` is read by the verifier, so that golds which it cannot read
+    #: are reported before training. False where a gold is compared as text or as a letter.
     solution_is_math: ClassVar[bool] = True
     #: The least value that says the whole answer is right, for held-out accuracy; ``None`` where a
     #: value does not say that.

@@ -10,12 +10,13 @@ import re
 from fractions import Fraction
 
 from r1lab.verify.normal import balanced, closing, normalise, number, words
+from r1lab.verify.words import number_word
 
 __all__ = ["after_reasoning", "choice", "final_answer", "gold_answer", "last_boxed", "normalise"]
 __all__ += ["number", "quick_verdict", "words"]
 
 #: Changed whenever verdicts do: what was remembered under another version is not used.
-VERSION = "2"
+VERSION = "3"
 #: No final answer is longer; what is longer is a degenerate completion, and wrong.
 MAX_CHARS = 4000
 #: A gold without mathematics and with more words than this is a remark, which nothing can equal.
@@ -43,22 +44,33 @@ _OFFERED = re.compile(
 )
 _LABEL = re.compile(r"(\\?[a-zA-Z]+(?:_\{?\w+\}?)?\s*=)\s*(?:\$|\\\(|\\\[)?\s*$")
 _ANSWER_IS = re.compile(
-    r"(?i)\b(?:answers?|solutions?)\b(?:\s+(?:to|for|of)\b[^.\n:$]{0,60}?)?[\s*]*"
+    r"(?i)\b(?:answers?|(?:the|only) solutions?(?= (?:is|are)))\b"
+    r"(?:\s+(?:to|for|of)\b[^.\n:$]{0,60}?)?[\s*]*"
     r"(?:\b(?:is|are|should be|must be)\b|:|=)[\s*:]*(?=\S)"
 )
-_HEADING = re.compile(r"(?im)^[\s#*]*(?:final\s+)?answer[\s*:#]*$\s*(?=\S)")
+_HEADING = re.compile(r"(?im)^[ \t#*]*(?:final[ \t]+)?answer[ \t*:#]*\n\s*(?=\S)")
 _CONCLUDES = re.compile(
-    r"(?:^|(?<=[.!?\n]))\s*(?:\*\*)?(?:Therefore|Thus|Hence|So|Consequently|In conclusion|We conclude that"
-    r"|Finally|∴|\$?\\therefore)\b[\s,:]*(?:that\s+)?(?P<rest>[^\n]+)\s*$"
+    r"(?:^|(?<=[.!?\n]))\s*(?:\*\*)?(?:Therefore|Thus|Hence|So|Consequently|In conclusion"
+    r"|We conclude that|Finally|∴|\$?\\therefore)\b[\s,:]*(?:that\s+)?(?P<rest>[^\n]+)\s*$"
+)
+_WEIGHTY = re.compile(
+    r"(?i)\b(?:therefore|thus|hence|so|altogether|in total|finally|in all)\b|\*\*"
+)
+_DISPLAY = re.compile(
+    r"(?:\$\$([^$]*=[^$]*)\$\$|\\\[((?:(?!\\\[).)*=(?:(?!\\\[).)*)\\\])[.\s]*$", re.DOTALL
 )
 _REASON = re.compile(r"[,;]?\s+(?:because|since|as|which|so|due to|by the)\b.*", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[^\d\s])\.\s+(?=[A-Z\\$])|(?<=\d)\.\s+(?=[A-Z])")
-_STORY = re.compile(r"(?i)(?:there|we|i|it|let|they|he|she|this|these|what|how|find|compute)\b")
+_STORY = re.compile(
+    r"(?i)(?:there|we|i|it|let|they|he|she|this|these|what|how|find|compute|solve|evaluate|determine"
+    r"|simplify|expand|factor|calculate|prove|show|express|given|if|suppose|which|who|when|where)\b"
+)
 #: Two numbers side by side; a mixed number (1 1/2) is none.
-_SIDE_BY_SIDE = re.compile(r"[0-9]\s+(?![0-9]+\s*/)[0-9]")
+_SIDE_BY_SIDE = re.compile(r"(?<![_0-9.])[0-9]+\s+(?![0-9]+\s*/)[0-9]")
 #: Work left undone between two operands. Without this, copying the question is an answer.
 _UNDONE = re.compile(r"[0-9a-zA-Z)}\]!]\s*(?:[-+*×·÷]|\\times|\\cdot|\\div|\\pm)")
 _ADVANCED = re.compile(r"[\^!√_]|\\(?:frac|sqrt|binom|sum|prod|log|ln|sin|cos|tan|pi)")
+_NUMERIC = re.compile(r"(?:\\frac|\\sqrt|[-+0-9./{}^()])+")
 _TAIL = 20_000
 
 
@@ -78,10 +90,11 @@ def last_boxed(text: str) -> str | None:
 def final_answer(completion: str) -> str | None:
     """The answer that a completion commits to, without its wrapping, or ``None``.
 
-    In order: the last box inside the last ``<answer>``; that ``<answer>`` itself; the last box, with
-    those beside it; what follows ``####`` or "the answer is"; the conclusion of the last line; the
-    whole text if it is nothing but an answer. Boxes beside each other are one answer, a list: several
-    guesses are as wrong as the list of them.
+    In order: the last box inside the last ``<answer>``; that ``<answer>`` itself; the last box,
+    with those that "and" or a comma joins to it; what follows ``####`` or "the answer is"; the
+    whole text if it is nothing but an answer; the conclusion of the last line. Joined boxes are
+    one answer, a list: several guesses are as wrong as the list of them. Boxes in a row with
+    nothing between them are no answer.
     """
     scope = after_reasoning(completion)
     if scope is None:
@@ -103,8 +116,7 @@ def final_answer(completion: str) -> str | None:
     scope = scope.strip()
     if closed or _is_bare(scope):
         return scope
-    concluded = _CONCLUDES.search(scope[-2000:])
-    return _sentence(concluded["rest"]) if concluded else None
+    return _conclusion(scope[-2000:])
 
 
 def gold_answer(gold: str) -> str | None:
@@ -136,6 +148,8 @@ def quick_verdict(gold: str, answer: str) -> bool | None:
     if gold == answer:
         return True
     gold_number = number(gold)
+    if _NUMERIC.fullmatch(gold) and words(answer) is not None:
+        return None if any(map(number_word, answer.lower().split())) else False
     if gold_number is not None:
         said = number(answer)
         if said is not None:
@@ -146,12 +160,10 @@ def quick_verdict(gold: str, answer: str) -> bool | None:
     (letter, rest), (said_letter, said_rest) = choice(gold), choice(answer)
     if letter and said_letter:
         return letter == said_letter
-    if letter and rest or said_letter and said_rest:
+    if (letter and rest) or (said_letter and said_rest):
         return None
     if not balanced(answer) or _several(answer):
         return False
-    if r"\dots" in gold or r"\dots" in answer:
-        return False  # a list that goes on is only equal to itself
     if (r"\forall" in gold) != (r"\forall" in answer):
         return False
     if gold_number is not None:
@@ -201,9 +213,11 @@ def _boxed(scope: str) -> str | None:
         if box is None or box[1] > after:
             break
         between = scope[box[1] : after]
-        if not (_BETWEEN.fullmatch(between) or _OFFERED.fullmatch(between)):
+        if len(between) > 200 or not (_BETWEEN.fullmatch(between) or _OFFERED.fullmatch(between)):
             break
         if box[0].strip() != found[-1].strip():
+            if not re.search(r"[a-zA-Z,;&=]", between):
+                return None  # guesses in a row
             found.append(box[0])
             labels.append(_LABEL.search(scope[max(0, start - 30) : start]))
         after = start
@@ -231,9 +245,30 @@ def _stated(scope: str) -> str | None:
     return _sentence(rest.partition("\n")[0])
 
 
+def _conclusion(scope: str) -> str | None:
+    """What a text without a box or an "answer is" ends with, if it ends with a result."""
+    concluded = _CONCLUDES.search(scope)
+    if concluded:
+        return _sentence(concluded["rest"])
+    if scope.endswith("?"):
+        return None
+    display = _DISPLAY.search(scope)
+    if display:
+        before = scope[: display.start()].strip()
+        return (display[1] or display[2]) if before else None
+    last = _SENTENCE_END.split(scope.rpartition("\n")[2].strip())[-1]
+    bold = re.findall(r"\*\*([^*]+)\*\*", last)
+    if len(bold) == 1:
+        return str(bold[0])
+    if not _WEIGHTY.search(last) or last == scope:
+        return None
+    quoted = re.findall(r"\$([^$]+)\$", last)
+    return quoted[0] if len(quoted) == 1 and not bold else None
+
+
 def _sentence(line: str) -> str | None:
     """A line up to the end of its sentence and without the reasons it gives."""
-    line = _SENTENCE_END.split(line.strip())[0]
+    line = _SENTENCE_END.split(re.sub(r"\s+", " ", line).strip())[0]
     line = _REASON.sub("", line).strip().rstrip("*").strip()
     line = line[:-1] if line.endswith(".") else line
     quoted = re.match(r"\$([^$]+)\$(?!\s*(?:,|and|or|\$|\w))", line)
@@ -245,12 +280,14 @@ def _is_bare(text: str) -> bool:
     if not text or len(text) > 200 or "\n" in text or "?" in text:
         return False
     if not re.search(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}", re.sub(r"\\[a-zA-Z]+", " ", text)):
-        return text.count("$") % 2 == 0
-    return not (text.endswith((".", "!", ":")) or _STORY.match(text) or _prose_words(text) > 25)
+        return text.replace(r"\$", "").count("$") % 2 == 0
+    if text.endswith(".") and re.search(r"[\d$\\]", text):
+        return False
+    return not (text.endswith(("!", ":")) or _STORY.match(text) or _prose_words(text) > 25)
 
 
 def _prose_words(text: str) -> int:
-    prose = re.sub(r"\$[^$]*\$|\\\(.*?\\\)|\\[a-zA-Z]+", " ", text)
+    prose = re.sub(r"\$[^$]*\$|\\\(.{,500}?\\\)|\\[a-zA-Z]+", " ", text)
     return len(re.findall(r"[^\W\d_]{2,}", prose))
 
 

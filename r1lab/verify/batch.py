@@ -61,7 +61,7 @@ class Batch:
     def unfinished(self) -> bool:
         return len(self.outcomes) < len(self.jobs)
 
-    def share(self, size: int, unbegun: int) -> float:
+    def share(self, size: int, unbegun: int, hurry: bool = False) -> float:
         """CPU seconds that an item may take before others have their turn."""
         if not unbegun:
             return float("inf")
@@ -69,7 +69,7 @@ class Batch:
         if self._start is not None:
             left += self._start - time.monotonic()
         fair = left * size / (2 * unbegun)  # half of the cores may be taken
-        shortest = min(SHORTEST_SHARE, self.deadline_s / 20)
+        shortest = min(SHORTEST_SHARE, self.deadline_s / 20) / (3 if hurry else 1)
         return max(shortest, min(LONGEST_SHARE, self.deadline_s / 4, fair))
 
     def begin(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
-from r1lab.verify.expression import symbols
+from r1lab.verify.equivalence import constant
 from r1lab.verify.forms import (
     Conditioned,
     Expr,
@@ -15,9 +16,12 @@ from r1lab.verify.forms import (
     Solutions,
     Text,
     Zone,
+    form_symbols,
+    number,
 )
-from r1lab.verify.regions import Region, is_empty
+from r1lab.verify.regions import Region, holds, is_empty
 from r1lab.verify.tokens import Unreadable
+from r1lab.verify.tree import Node, symbols
 
 Name = tuple[tuple[str, ...], tuple[str, ...]]
 _ORDERS = frozenset(("<", ">", "le", "ge", "ne"))
@@ -34,6 +38,9 @@ def solved(name: Name, value: Form, several: bool = False) -> Form:
             values = value.items
         return Solutions(names, tuple((one,) for one in values), bound)
     rows = value.items if isinstance(value, Many) and value.kind in ("list", "set") else (value,)
+    pair = isinstance(value, Many) and value.kind == "set" and len(names) == len(rows) == 2
+    if pair and not any(isinstance(row, Many) for row in rows):  # {p, q} = {2, 5}
+        return Solutions(names, (rows, rows[::-1]), bound)
     found = []
     for row in rows:
         if not isinstance(row, Many) or row.kind != "tuple" or len(row.items) != len(names):
@@ -46,8 +53,12 @@ def all_of(forms: Sequence[Form]) -> Form:
     """What stands between commas or "and": a system, a list, or a value and its conditions."""
     for index in range(1, len(forms)):
         rest = forms[index:]
-        if not is_condition(forms[0]) and all(is_condition(form) for form in rest):
+        related = not is_condition(forms[0]) and all(map(is_condition, rest))
+        if related and all(_is_about(form, forms[:index]) for form in rest):
             head = all_of(forms[:index]) if index > 1 else forms[0]
+            beside = _beside(head, rest)
+            if beside is not None:
+                return beside
             if isinstance(head, Conditioned):
                 return Conditioned(head.form, (*head.conditions, *rest))
             return Conditioned(head, tuple(rest))
@@ -73,6 +84,9 @@ def any_of(forms: Sequence[Form]) -> Form:
     zones = [as_zone(form) for form in forms]
     if all(zone is not None for zone in zones):
         return _joined([zone for zone in zones if zone is not None], "or")
+    mixed = _with_points(forms)
+    if mixed is not None:
+        return mixed
     first = forms[0]
     if isinstance(first, Solutions):
         same = [form for form in forms if isinstance(form, Solutions)]
@@ -83,11 +97,60 @@ def any_of(forms: Sequence[Form]) -> Form:
         merged = _continued(first, forms[1:])
         if merged is not None:
             return merged
-    conditions = tuple(c for form in forms if isinstance(form, Conditioned) for c in form.conditions)
+    conditions = tuple(
+        c for form in forms if isinstance(form, Conditioned) for c in form.conditions
+    )
     bare = [form.form if isinstance(form, Conditioned) else form for form in forms]
     if conditions and all(isinstance(form, Solutions) for form in bare) and all_same(forms):
         return Conditioned(any_of(bare), tuple(dict.fromkeys(conditions)))
     return Many("list", _flat(forms))
+
+
+def _is_about(condition: Form, heads: Sequence[Form]) -> bool:
+    """Whether a condition is on something that occurs before it; otherwise it is an answer too."""
+    zone = as_zone(condition)
+    if zone is None or zone.name is None:
+        return True
+    known = frozenset().union(*map(form_symbols, heads))
+    for head in heads:
+        if isinstance(head, Conditioned):
+            head = head.form
+        if isinstance(head, Solutions):
+            known |= {*head.bound, *head.names, *"".join(head.names)}
+    return zone.name in known
+
+
+def _beside(head: Form, rest: Sequence[Form]) -> Form | None:
+    """n = 3 and n >= 6 are alternatives; in x = 2, x > 0 the second restricts the first."""
+    if not isinstance(head, Solutions) or len(head.names) != 1:
+        return None
+    zones = [as_zone(form) for form in rest]
+    points = [row[0].node for row in head.rows if isinstance(row[0], Expr)]
+    if len(points) < len(head.rows) or any(map(symbols, points)):
+        return None
+    for zone in zones:
+        if zone is None or zone.name != head.names[0]:
+            return None
+        if any(holds(zone.region, point) for point in points):
+            return None
+    return _with_points([head, *rest])
+
+
+def _with_points(forms: Sequence[Form]) -> Form | None:
+    """x = 0 or x > 2, and {0} together with an interval."""
+    if not any(as_zone(form) is not None for form in forms):
+        return None
+    zones = []
+    for form in forms:
+        zone = as_zone(form)
+        if zone is None and isinstance(form, Solutions) and len(form.names) == 1:
+            nodes = [row[0].node for row in form.rows if isinstance(row[0], Expr)]
+            if len(nodes) == len(form.rows) and not any(map(symbols, nodes)):
+                zone = Zone(("points", tuple(nodes)), form.names[0])
+        if zone is None:
+            return None
+        zones.append(zone)
+    return _joined(zones, "or")
 
 
 def all_same(forms: Sequence[Form]) -> bool:
@@ -110,6 +173,7 @@ def as_zone(form: Form) -> Zone | None:
     if isinstance(form, Zone):
         return form
     if isinstance(form, Relation) and _ORDERS & set(form.operators):
+        form = _of_values(form)
         names = sorted(frozenset().union(*(symbols(side) for side in form.sides)))
         alone = [side[1] for side in form.sides if side[0] == "sym"]
         if len(names) > 1:
@@ -121,6 +185,40 @@ def as_zone(form: Form) -> Zone | None:
             names = alone
         if len(names) == 1:
             return Zone(("relation", names[0], form.sides, form.operators), names[0])
+    return None
+
+
+def _of_values(form: Relation) -> Relation:
+    """0 <= f(x) < 1 is about the values of f."""
+    calls = {side for side in form.sides if side[0] == "call"}
+    if len(calls) != 1:
+        return form
+    call = next(iter(calls))
+    sides = tuple(("sym", call[1]) if side == call else side for side in form.sides)
+    return Relation(sides, form.operators)
+
+
+def as_region(form: Form) -> Region | None:
+    """The region that a form describes where a set of numbers is expected."""
+    match form:
+        case Zone(region, _):
+            return region
+        case Many("tuple", (Expr(low), Expr(high)), (opened, closed)):
+            if opened in "([" and closed in ")]":
+                return ("interval", low, high, opened == "[", closed == "]")
+        case Many("set" | "list", items) if all(isinstance(item, Expr) for item in items):
+            return ("points", tuple(item.node for item in items if isinstance(item, Expr)))
+        case Many("list" | "set", items):
+            regions = [as_region(item) for item in items]
+            if len({item.name for item in items if isinstance(item, Zone)}) > 1:
+                return None  # x > 0, y > 0
+            if all(region is not None for region in regions):
+                return ("or", *regions)
+        case Expr(node):
+            return ("points", (node,))
+        case Relation():
+            zone = as_zone(form)
+            return zone.region if zone is not None else None
     return None
 
 
@@ -188,7 +286,9 @@ def _continued(first: Solutions, rest: Sequence[Form]) -> Form | None:
             if not isinstance(more, Solutions):
                 return None
             rows.extend(more.rows[len(first.rows) :])
-        elif isinstance(form, Many) and form.kind == "tuple" and len(form.items) == len(first.names):
+        elif (
+            isinstance(form, Many) and form.kind == "tuple" and len(form.items) == len(first.names)
+        ):
             rows.append(form.items)
         else:
             return None
@@ -201,14 +301,17 @@ def _mixed_units(quantities: list[Quantity]) -> Quantity | None:
     sizes = [quantity.unit[1] for quantity in quantities]
     if len(dimensions) > 1 or sizes != sorted(set(sizes), reverse=True):
         return None
-    total = None
+    total: Node | None = None
     for quantity, size in zip(quantities, sizes, strict=True):
         if not isinstance(quantity.value, Expr):
             return None
-        scaled = ("mul", quantity.value.node, ("num", size / sizes[-1], 0))
+        scaled: Node = ("mul", quantity.value.node, ("num", size / sizes[-1], 0))
         total = scaled if total is None else ("add", total, scaled)
     assert total is not None
-    return Quantity(Expr(total), quantities[-1].unit)
+    value = constant(total)
+    return Quantity(
+        number(value) if isinstance(value, Fraction) else Expr(total), quantities[-1].unit
+    )
 
 
 def _flat(forms: Sequence[Form]) -> tuple[Form, ...]:
@@ -216,4 +319,3 @@ def _flat(forms: Sequence[Form]) -> tuple[Form, ...]:
     for form in forms:
         found.extend(form.items if isinstance(form, Many) and form.kind == "list" else (form,))
     return tuple(found)
-

@@ -7,10 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 from r1lab.verify.equivalence import constant
-from r1lab.verify.expression import Node, symbols
 from r1lab.verify.forms import Expr, Form, Many, Solutions, Zone
 from r1lab.verify.regions import Region
 from r1lab.verify.tokens import Token, Unreadable
+from r1lab.verify.tree import Node, symbols
+from r1lab.verify.words import number_word, vocabulary
 
 Tokens = Sequence[Token]
 
@@ -34,26 +35,35 @@ _DOMAINS: dict[str, Region] = {
     }.items()
     for word in words.split()
 }
-_FILLERS = frozenset(
-    ["all", "every", "any", "each", "the", "a", "an", "is", "are", "be", "which", "that", "such", "where", "with", "for", "of", "number", "numbers", "value", "values", "only", "exactly", "set", "satisfying", "satisfies", "satisfy", "must", "can", "it", "perfect", "form", "exist", "works", "work", "we", "have", "holds", "where", "n't", "have", "having", "sufficiently", "if", "and", "precisely", "those", "they", "let", "there", "condition", "given", "solution", "solutions", "answer"]
+_FILLERS = vocabulary(
+    """
+    all every any each some certain the a an is are be which that such where with for of number
+    numbers value values only exactly set satisfying satisfies satisfy must can it perfect form
+    exist works work we have holds n't having sufficiently if and precisely those they let
+    there condition given solution solutions answer
+    """
 )  # fmt: skip
 _COMPARISONS = {
     ("greater", "than", "or", "equal", "to"): "ge", ("less", "than", "or", "equal", "to"): "le",
-    ("greater", "than"): ">", ("larger", "than"): ">", ("bigger", "than"): ">", ("more", "than"): ">",
+    ("greater", "than"): ">", ("larger", "than"): ">", ("bigger", "than"): ">",
+    ("more", "than"): ">",
     ("less", "than"): "<", ("smaller", "than"): "<", ("at", "least"): "ge", ("at", "most"): "le",
     ("not", "less", "than"): "ge", ("not", "greater", "than"): "le", ("no", "less", "than"): "ge",
     ("no", "more", "than"): "le", ("not", "exceeding"): "le", ("exceeding",): ">", ("above",): ">",
     ("below",): "<", ("not", "equal", "to"): "ne", ("except", "for"): "ne", ("except",): "ne",
-    ("other", "than"): "ne", ("excluding",): "ne", ("but", "not"): "ne", ("different", "from"): "ne",
-    ("distinct", "from"): "ne", ("without",): "ne",
+    ("other", "than"): "ne", ("excluding",): "ne", ("but", "not"): "ne",
+    ("different", "from"): "ne", ("distinct", "from"): "ne", ("without",): "ne",
 }  # fmt: skip
 _ZERO = Fraction(0)
+
+
+_BY_A_NUMBER = {"power", "powers", "multiple", "multiples", "divisible"}
 
 
 def is_domain_word(words: Sequence[str]) -> bool:
     """Whether words may describe a set of numbers."""
     lower = {word.lower() for word in words}
-    return bool(lower & _DOMAINS.keys()) and not lower & {"yes", "no", "none"}
+    return bool(lower & (_DOMAINS.keys() | _BY_A_NUMBER)) and not lower & {"yes", "no", "none"}
 
 
 def described(tokens: Tokens) -> Zone | None:
@@ -71,6 +81,7 @@ class _Phrase:
             raise Unreadable("no words")
         self.position = 0
         self.name: str | None = None
+        self.formed = False
         self.found: list[Region] = []
         self.bare: list[Form] = []
 
@@ -86,19 +97,22 @@ class _Phrase:
             else:
                 self.position += 1
                 self.mathematics(item)
-        if not predicates or not self.found:
+        if not (predicates or self.formed) or not self.found:
             return None
         return Zone(self.found[0] if len(self.found) == 1 else ("and", *self.found), self.name)
 
     def word(self) -> Region | None:
         """The region that the words at the position describe, which are then behind it."""
-        rest = [item.lower() if isinstance(item, str) else None for item in self.items[self.position :]]
+        rest = [
+            item.lower() if isinstance(item, str) else None for item in self.items[self.position :]
+        ]
         for words, operator in _COMPARISONS.items():
             if tuple(rest[: len(words)]) == words:
                 self.position += len(words)
                 return self.compared(operator)
         word = rest[0]
-        assert word is not None
+        if word is None:
+            raise Unreadable("no word")
         if word in ("not", "non"):
             self.position += 1
             while self.peek() in ("a", "the", "an", "-"):
@@ -115,7 +129,7 @@ class _Phrase:
         if word in ("power", "powers"):
             if self.peek() == "of":
                 self.position += 1
-            return ("family", ("pow", self.expression(), ("sym", "k")), "k", 0)
+            return ("family", ("pow", self.expression(), ("sym", "k")), "k", ("domain", "N0"))
         if word in _DOMAINS:
             return _DOMAINS[word]
         if word not in _FILLERS:
@@ -128,8 +142,6 @@ class _Phrase:
         return None
 
     def expression(self) -> Node:
-        from r1lab.verify.words import number_word
-
         item = self.items[self.position] if self.position < len(self.items) else None
         self.position += 1
         if isinstance(item, str) and (value := number_word(item.lower())) is not None:
@@ -177,6 +189,7 @@ class _Phrase:
             node = value.node if isinstance(value, Expr) else None
         elif isinstance(form, Expr) and before in ("form", "of"):
             node = form.node
+            self.formed = before == "form"
         names = symbols(node) if node is not None else frozenset()
         if len(names) != 1:
             raise Unreadable("mathematics in a phrase")
@@ -212,4 +225,3 @@ def _read(tokens: Tokens) -> Form:
     from r1lab.verify.reading import read_tokens
 
     return read_tokens(tokens)
-

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from r1lab.verify.answers import GOLD_DIGITS
-from r1lab.verify.expression import Node, parts, substitute, symbols
 from r1lab.verify.numeric import (
     Environment,
     TooLarge,
@@ -17,6 +16,7 @@ from r1lab.verify.numeric import (
     evaluate,
     same_value,
 )
+from r1lab.verify.tree import Node, parts, substitute, symbols
 
 #: Letters that count things where factorials, binomials or floors are about.
 _INTEGER_LETTERS = frozenset("nmkNMKjlpqrstiabcd")
@@ -28,11 +28,39 @@ MOST_SYMBOLS = 8
 
 
 def equal_expressions(gold: Node, answer: Node) -> bool | None:
-    """Whether two trees are equal wherever both are defined; ``None`` if that cannot be computed."""
+    """Whether two trees are equal wherever both are defined; ``None`` if nobody can compute it."""
     if gold == answer:
         return True
     if _based(gold) or _based(answer):
         return False
+    verdict = _compared(gold, answer)
+    if not verdict and ("log" in _functions(gold)) != ("log" in _functions(answer)):
+        # \log without a base, which is natural to some and decimal to others
+        return _compared(_decimal_logarithms(gold), _decimal_logarithms(answer))
+    if not verdict and ("deg" in _functions(gold)) != ("deg" in _functions(answer)):
+        return _compared(_without_degrees(gold), _without_degrees(answer))
+    return verdict
+
+
+def _without_degrees(node: Node) -> Node:
+    """180 - 2 alpha, whether the degrees are written or not; not inside a function."""
+    if node[0] == "fn":
+        return _without_degrees(node[2]) if node[1] == "deg" else node
+    return tuple(_without_degrees(part) if isinstance(part, tuple) else part for part in node)
+
+
+def _functions(node: Node) -> set[str]:
+    """The names of functions, "log" only without its base."""
+    found = {part[1] for part in parts(node) if part[0] == "fn" and len(part) == 3}
+    return found
+
+
+def _decimal_logarithms(node: Node) -> Node:
+    inner = tuple(_decimal_logarithms(p) if isinstance(p, tuple) else p for p in node)
+    return ("fn", "lg", inner[2]) if inner[:2] == ("fn", "log") and len(inner) == 3 else inner
+
+
+def _compared(gold: Node, answer: Node) -> bool | None:
     names = symbols(gold) | symbols(answer)
     if len(names) > MOST_SYMBOLS:
         return None
@@ -77,12 +105,13 @@ def _solved_for(first: tuple[Node, Node], second: tuple[Node, Node]) -> bool:
         if left[0] != "sym" or left[1] in symbols(right):
             continue
         other = ("sub", other_left, other_right)
-        at = [substitute(other, left[1], ("num", Fraction(k), 0)) for k in range(3)]
-        curvature = ("add", ("sub", at[0], ("mul", ("num", Fraction(2), 0), at[1])), at[2])
+        at = [substitute(other, left[1], ("num", Fraction(k), 0)) for k in (0, 1, -3, 7)]
+        slope = ("sub", at[1], at[0])
+        line = [("add", at[0], ("mul", ("num", Fraction(k), 0), slope)) for k in (-3, 7)]
         solved = substitute(other, left[1], right)
         zero: Node = ("num", Fraction(0), 0)
         if (
-            equal_expressions(curvature, zero)
+            all(equal_expressions(*pair) for pair in zip(at[2:], line, strict=True))
             and equal_expressions(solved, zero)
             and not equal_expressions(at[0], at[1])
         ):
@@ -150,8 +179,8 @@ def _equal_numbers(gold: Node, answer: Node, complex_values: bool) -> bool:
 def _approximates(gold: Node, first: Value, answer: Node, second: Value) -> bool:
     """A decimal gold states its own precision; a decimal answer must have many digits.
 
-    So a gold of 5.14 accepts 36/7, and a gold of 1/3 accepts 0.333333 but not 0.33. An irrational gold
-    asks for the exact value: pi is not 3.14159.
+    So a gold of 5.14 accepts 36/7, and a gold of 1/3 accepts 0.333333 but not 0.33. An irrational
+    gold asks for the exact value: pi is not 3.14159.
     """
     if decimal_places(gold):
         return rounds_to(second, gold, GOLD_DIGITS)

@@ -8,73 +8,27 @@ A tree is nested tuples, so that trees are compared, hashed and cached like any 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
+from r1lab.verify import commands
 from r1lab.verify.tokens import Token, Unreadable
-
-Node = tuple[Any, ...]
-
-ONE_ARGUMENT = frozenset(
-    ["sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "ln", "lg", "log", "exp", "floor", "ceil", "abs", "sgn"]
-)
-_MANY_ARGUMENTS = frozenset(("max", "min", "gcd", "lcm"))
-_GREEK = frozenset(
-    ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Phi", "Psi", "Omega", "Pi", "ell", "hbar", "aleph"]
-)
-_INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot"}
-#: Letters that name a function when a bracket follows.
-_FUNCTION_LETTERS = frozenset("fghFGHPQ")
-_BRACKETS = frozenset((("(", ")"), ("[", "]"), ("{", "}")))
-
-
-def num(value: int | Fraction, places: int = 0) -> Node:
-    return ("num", Fraction(value), places)
+from r1lab.verify.tree import Node, num
 
 
 def parse_expression(tokens: Sequence[Token]) -> Node:
     """The tree of a whole token sequence."""
-    reader = _Reader(tokens)
-    node = reader.sum()
+    over = next((i for i, token in enumerate(tokens) if token == Token("cmd", "over")), None)
+    if over is not None:
+        return ("div", parse_expression(tokens[:over]), parse_expression(tokens[over + 1 :]))
+    reader = Reader(tokens)
+    node = reader.whole()
     if reader.peek() is not None:
         raise Unreadable(f"{reader.peek()} after an expression")
     return node
 
 
-def symbols(node: Node) -> frozenset[str]:
-    """The free symbols of a tree."""
-    if node[0] == "sym":
-        return frozenset((node[1],))
-    if node[0] in ("sum", "prod"):
-        _, index, low, high, body = node
-        return (symbols(body) - {index}) | symbols(low) | symbols(high)
-    return frozenset().union(*(symbols(part) for part in node[1:] if isinstance(part, tuple)))
-
-
-def parts(node: Node) -> Iterator[Node]:
-    """The node and everything below it."""
-    yield node
-    for part in node[1:]:
-        if isinstance(part, tuple):
-            yield from parts(part)
-
-
-def rename(node: Node, names: dict[str, str]) -> Node:
-    """The same tree with symbols renamed."""
-    if node[0] == "sym":
-        return ("sym", names.get(node[1], node[1]))
-    return tuple(rename(part, names) if isinstance(part, tuple) else part for part in node)
-
-
-def substitute(node: Node, name: str, value: Node) -> Node:
-    """The same tree with a tree in a symbol's place."""
-    if node == ("sym", name):
-        return value
-    return tuple(substitute(p, name, value) if isinstance(p, tuple) else p for p in node)
-
-
-class _Reader:
+class Reader:
     """Recursive descent over one level of tokens; groups are read by readers of their own."""
 
     def __init__(self, tokens: Sequence[Token], bars: int = 0):
@@ -96,6 +50,14 @@ class _Reader:
             raise Unreadable("an expression that ends early")
         self.position += 1
         return token
+
+    def whole(self) -> Node:
+        """A ratio a:b, whose colon binds less than anything else, or just a sum."""
+        node = self.sum()
+        if self.at("op", ":"):
+            self.next()
+            return ("div", node, self.sum())
+        return node
 
     def sum(self) -> Node:
         node = self.signed()
@@ -125,7 +87,7 @@ class _Reader:
             if self.at("op", "*"):
                 self.next()
                 node = ("mul", node, self.factor())
-            elif self.at("op", "/", ":"):
+            elif self.at("op", "/"):
                 self.next()
                 node = ("div", node, self.factor())
             elif self.at("cmd", "mod"):
@@ -184,7 +146,7 @@ class _Reader:
         if token.kind == "op":
             return token.value == "|" and not self.bars
         if token.kind == "cmd":
-            return token.value in _STARTERS
+            return token.value in commands.STARTERS
         return True
 
     def power(self) -> Node:
@@ -236,11 +198,7 @@ class _Reader:
                 return node
 
     def inside(self, group: Token) -> Node:
-        reader = _Reader(group.inner)
-        node = reader.sum()
-        if reader.peek() is not None:
-            raise Unreadable("several things in a bracket")
-        return node
+        return parse_expression(group.inner)
 
     def argument(self) -> Node:
         r"""One argument of a command: a group, or the next single digit or symbol."""
@@ -253,7 +211,7 @@ class _Reader:
         if token.kind == "num" and not token.inner[0] and token.value >= 10:
             # \frac12 and \sqrt23: LaTeX takes one digit, and leaves the others.
             digits = str(token.value)
-            rest = Token("num", Fraction(int(digits[1:])), (0, False))
+            rest = Token("num", Fraction(int(digits[1:])), (0, False, digits[1:]))
             self.tokens = [*self.tokens[: self.position], rest, *self.tokens[self.position + 1 :]]
             return num(int(digits[0]))
         if token.kind in ("num", "sym", "cmd"):
@@ -267,37 +225,26 @@ class _Reader:
         token = self.next()
         if token.kind == "num":
             node = ("num", token.value, token.inner[0])
-            return self.based(node) if self.at("op", "_") else node
+            if self.at("cmd", "overline", "dots"):
+                return commands.repeating(self, token)
+            return commands.based(self, node) if self.at("op", "_") else node
         if token.kind == "sym":
-            return self.symbol(token.value)
+            return commands.symbol(self, token.value)
         if token.kind == "group":
             return self.bracket(token)
         if token.kind == "op" and token.value == "|":
-            reader = _Reader(self.tokens[self.position :], self.bars + 1)
+            reader = Reader(self.tokens[self.position :], self.bars + 1)
             node = reader.sum()
             if not reader.at("op", "|"):
                 raise Unreadable("a bar that is never closed")
             self.position += reader.position + 1
             return ("fn", "abs", node)
         if token.kind == "cmd":
-            return self.command(token.value)
+            return commands.command(self, token.value)
         raise Unreadable(str(token))
 
-    def based(self, node: Node) -> Node:
-        """Digits in a number base: 101_2, whose base is part of the answer."""
-        self.next()
-        token = self.next()
-        base = token.inner[0] if token.kind == "group" and len(token.inner) == 1 else token
-        if base.kind == "group" and len(base.inner) == 1:
-            base = base.inner[0]
-        if base.kind == "word" and base.value in ("two", "eight", "ten", "twelve", "sixteen"):
-            return ("based", node[1], base.value)
-        if base.kind != "num":
-            raise Unreadable("a subscript of a number")
-        return ("based", node[1], base.value)
-
     def bracket(self, token: Token) -> Node:
-        if token.value in _BRACKETS:
+        if token.value in commands.BRACKETS:
             if len(token.inner) >= 3:
                 split = next((i for i, t in enumerate(token.inner) if t.value == "choose"), None)
                 if split is not None:
@@ -309,179 +256,3 @@ class _Reader:
         if token.value == ("lceil", "rceil"):
             return ("fn", "ceil", self.inside(token))
         raise Unreadable("a bracket of another kind")
-
-    def symbol(self, name: str) -> Node:
-        if self.at("op", "_"):
-            self.next()
-            sub = self.next()
-            name += "_" + _spell((sub,))
-            if name[0] == "C" and self.at("op", "^"):  # C_n^k, as much of the world writes it
-                self.next()
-                return ("fn", "binom", _single(sub), self.exponent())
-        elif name == "C" and self.at("op", "^") and self._combination():
-            self.next()
-            top = self.exponent()
-            self.next()
-            return ("fn", "binom", _single(self.next()), top)
-        while self.at("op", "'"):
-            self.next()
-            name += "'"
-        token = self.peek()
-        if token is not None and token.kind == "group" and token.value == ("(", ")"):
-            if name in ("C", "P", "A") and len(arguments := _commas(token.inner)) == 2:
-                self.next()
-                n, k = (parse_expression(argument) for argument in arguments)
-                binomial = ("fn", "binom", n, k)
-                return binomial if name == "C" else ("mul", binomial, ("fn", "factorial", k))
-            if name[0] in _FUNCTION_LETTERS:
-                self.next()
-                arguments = _commas(token.inner)
-                return ("call", name, *(parse_expression(argument) for argument in arguments))
-        if name == "e":
-            return ("const", "e")
-        if name == "i":
-            return ("const", "i")
-        return ("sym", name)
-
-    def _combination(self) -> bool:
-        after = self.peek(2)
-        return after == Token("op", "_")
-
-    def command(self, name: str) -> Node:
-        if name == "frac":
-            top = self.argument()
-            return ("div", top, self.argument())
-        if name == "binom":
-            top = self.argument()
-            return ("fn", "binom", top, self.argument())
-        if name == "sqrt":
-            index: Node | None = None
-            token = self.peek()
-            if token is not None and token.kind == "group" and token.value == ("[", "]"):
-                self.next()
-                index = self.inside(token)
-            body = self.argument()
-            return ("fn", "sqrt", body) if index is None else ("fn", "root", body, index)
-        if name == "pi":
-            return ("const", "pi")
-        if name == "infty":
-            return ("const", "oo")
-        if name in ("overline", "dot"):
-            raise Unreadable("a bar over digits")
-        if name in _GREEK or name in ("i", "R", "N"):
-            return self.symbol(name if name != "i" else "i")
-        if name in ("sum", "prod"):
-            return self.series(name)
-        if name in ("angle", "triangle"):
-            return self.symbol(name + _spell((self.next(),)))
-        if name in _MANY_ARGUMENTS:
-            group = self.next()
-            if group.kind != "group":
-                raise Unreadable("a function without brackets")
-            return ("fn", name, *(parse_expression(part) for part in _commas(group.inner)))
-        if name in ONE_ARGUMENT:
-            return self.function(name)
-        raise Unreadable(f"command {name}")
-
-    def function(self, name: str) -> Node:
-        base: Node | None = None
-        power: Node | None = None
-        while self.at("op", "_", "^"):
-            if self.next().value == "_":
-                base = self.argument_of_script()
-            else:
-                power = self.exponent()
-        token = self.peek()
-        if token is not None and token.kind == "group" and token.value in _BRACKETS:
-            self.next()
-            body = self.inside(token)
-            if self.at("op", "^") and token.value == ("(", ")"):
-                self.next()
-                body = ("pow", body, self.exponent()) if name not in _INVERSES else body
-                if name in _INVERSES:
-                    raise Unreadable("a power after a function's bracket")
-        else:
-            body = self.run_of_factors()
-        if power == ("neg", num(1)) and name in _INVERSES:
-            name, power = _INVERSES[name], None
-        node: Node = ("fn", name, body) if base is None else ("fn", name, body, base)
-        return node if power is None else ("pow", node, power)
-
-    def argument_of_script(self) -> Node:
-        token = self.peek()
-        if token is not None and token.kind == "num":
-            self.next()
-            return ("num", token.value, token.inner[0])
-        return self.argument()
-
-    def run_of_factors(self) -> Node:
-        r"""The argument of a function without brackets: ``2x`` in ``\sin 2x \cos x``."""
-        if self.at("op", "-"):
-            self.next()
-            return ("neg", self.run_of_factors())
-        node = self.power()
-        while True:
-            token = self.peek()
-            plain = token is not None and (
-                token.kind in ("sym", "num")
-                or (token.kind == "cmd" and token.value in _GREEK | {"pi", "frac", "sqrt"})
-            )
-            if plain:
-                node = ("mul", node, self.power())
-            elif self.at("op", "/") and self.peek(1) is not None and self.peek(1).kind == "num":  # type: ignore[union-attr]
-                self.next()
-                node = ("div", node, self.power())
-            else:
-                return node
-
-    def series(self, name: str) -> Node:
-        low: Sequence[Token] = ()
-        high: Node | None = None
-        while self.at("op", "_", "^"):
-            if self.next().value == "_":
-                group = self.next()
-                low = group.inner if group.kind == "group" else ()
-            else:
-                high = self.exponent()
-        if high is None or len(low) < 3 or low[0].kind != "sym" or low[1] != Token("op", "="):
-            raise Unreadable("a series without its bounds")
-        body = self.product()
-        index = low[0].value
-        if index == "i":
-            body = _index_i(body)
-        return (name, index, parse_expression(low[2:]), high, body)
-
-
-_STARTERS = (
-    ONE_ARGUMENT
-    | _MANY_ARGUMENTS
-    | _GREEK
-    | {"frac", "binom", "sqrt", "pi", "infty", "sum", "prod", "i", "angle", "triangle"}
-)
-
-
-def _commas(tokens: Sequence[Token]) -> list[Sequence[Token]]:
-    found: list[list[Token]] = [[]]
-    for token in tokens:
-        if token == Token("op", ","):
-            found.append([])
-        else:
-            found[-1].append(token)
-    return list(found)
-
-
-def _single(token: Token) -> Node:
-    return parse_expression(token.inner if token.kind == "group" else (token,))
-
-
-def _spell(tokens: Sequence[Token]) -> str:
-    """Tokens as a name's subscript."""
-    spelt = (_spell(t.inner) if t.kind == "group" else str(t.value) for t in tokens)
-    return "".join(spelt)
-
-
-def _index_i(node: Node) -> Node:
-    """The letter i counts inside a series that runs over it."""
-    if node == ("const", "i"):
-        return ("sym", "i")
-    return tuple(_index_i(part) if isinstance(part, tuple) else part for part in node)

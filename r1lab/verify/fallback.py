@@ -1,9 +1,9 @@
 """math-verify for what our own reading does not know, with its known mistakes guarded.
 
 Its issues #14 (dots dropped, small numbers rounded to zero), #41 (4 equal to 4 sqrt(2)), #60 (two
-different lines equal) and #64 (quantifiers dropped) come from reading only a part of an answer, from an
-absolute tolerance and from the solving of equations. So it sees no words, no dots and no relations, and
-what it calls equal is checked again where it can be evaluated.
+different lines equal) and #64 (quantifiers dropped) come from reading only a part of an answer,
+from an absolute tolerance and from the solving of equations. So it sees no words, no dots and no
+relations, and what it calls equal is checked again where it can be evaluated.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from functools import lru_cache
 from typing import Any
 
 from r1lab.verify.tokens import Token, Unreadable, tokenize
+from r1lab.verify.words import vocabulary
 
 #: math-verify rounds to 6 decimals, which makes all small numbers equal.
 RELATIVE_TOLERANCE = 1e-9
-_SPOILS = {"dots", "forall", "exists", "pm", "mp", "in", "notin", "le", "ge", "ne", "equiv", "approx"}
+_SPOILS = vocabulary(
+    """
+    dots forall exists pm mp in notin le ge ne equiv approx
+    """
+)
 _SHOWN = re.compile(r"\\(?:int|lim|partial|begin|oint|frac|Gamma|zeta|sum|prod|prime)")
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from r1lab.verify.expression import Node, symbols
 from r1lab.verify.numeric import TooLarge, Undefined, as_float, evaluate, is_real
+from r1lab.verify.tree import Node, symbols
 
 _REACH = 60
 _SCALE = 10**12

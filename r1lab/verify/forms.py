@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal, Union
+from typing import Literal
 
-from r1lab.verify.expression import Node, rename, symbols
 from r1lab.verify.regions import Region
+from r1lab.verify.tree import Node, rename, symbols
 from r1lab.verify.units import Unit
 
 
@@ -97,9 +97,7 @@ class Matrix:
     bars: bool = False
 
 
-Form = Union[
-    Expr, Quantity, Many, Solutions, Relation, Zone, Conditioned, Text, Prose, Matrix
-]  # fmt: skip
+Form = Expr | Quantity | Many | Solutions | Relation | Zone | Conditioned | Text | Prose | Matrix
 
 
 def form_symbols(form: Form) -> frozenset[str]:
@@ -150,3 +148,13 @@ def mapped(form: Form, change: Callable[[Node], Node]) -> Form:
 
 def number(value: int | Fraction) -> Expr:
     return Expr(("num", Fraction(value), 0))
+
+
+def values(solved: Solutions) -> Form:
+    """The solutions without their names."""
+    if len(solved.names) == 1:
+        found = tuple(row[0] for row in solved.rows)
+        return found[0] if len(found) == 1 else Many("list", found)
+    kind = "row" if len(solved.rows) == 1 else "tuple"
+    rows = tuple(Many(kind, row) for row in solved.rows)  # type: ignore[arg-type]
+    return rows[0] if len(rows) == 1 else Many("list", rows)

@@ -18,10 +18,6 @@ MOST_DIGITS = 400_000
 MOST_FACTORIAL = 100_000
 #: Brackets within brackets, or commands in a row: the parsers recurse.
 MOST_NESTED = 20
-#: Exponents on exponents, where they are no plain numbers.
-MOST_TOWER = 3
-#: Terms when a power of a sum is multiplied out: (x+1)^{300} takes half a second.
-MOST_EXPANDED = 500
 #: Terms of a sum or product between numeric bounds.
 MOST_TERMS = 100_000
 
@@ -30,38 +26,11 @@ _COMMANDS_IN_A_ROW = re.compile(rf"(?:\\[a-zA-Z]+[\s{{]*){{{MOST_NESTED},}}")
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[0-9]+(?:\.[0-9]*)?|\.[0-9]+|\*\*|\S", re.DOTALL)
 _OPEN, _CLOSE = {"(", "[", "{", r"\{", r"\lbrace"}, {")", "]", "}", r"\}", r"\rbrace"}
 _PLUS = {"+", "-", "±", r"\pm", r"\mp"}
-_TIMES = {
-    "*",
-    "·",
-    "×",
-    r"\cdot",
-    r"\times",
-    r"\,",
-    r"\!",
-    r"\;",
-    r"\:",
-    r"\ ",
-    r"\left",
-    r"\right",
-}
+_TIMES = {"*", "·", "×", r"\cdot", r"\times"}
+_TIMES |= {r"\,", r"\!", r"\;", r"\:", r"\ ", r"\left", r"\right"}
 _OVER = {"/", "÷", r"\div", ":"}
-_APART = {
-    ",",
-    ";",
-    "=",
-    "<",
-    ">",
-    "&",
-    "|",
-    r"\\",
-    r"\le",
-    r"\ge",
-    r"\leq",
-    r"\geq",
-    r"\ne",
-    r"\neq",
-}
-_APART |= {r"\in", r"\cup", r"\cap", r"\to", r"\mid", r"\land", r"\lor", r"\approx", r"\equiv"}
+_APART = {",", ";", "=", "<", ">", "&", "|", r"\\", r"\le", r"\ge", r"\leq", r"\geq", r"\ne"}
+_APART |= {r"\neq", r"\in", r"\cup", r"\cap", r"\to", r"\mid", r"\land", r"\lor", r"\approx"}
 
 
 class _TooLargeError(Exception):
@@ -71,25 +40,20 @@ class _TooLargeError(Exception):
 @dataclass(frozen=True, slots=True)
 class _Size:
     """``log`` is the decimal logarithm of the value, ``digits`` what writing it as a fraction
-    takes; ``fixed`` if it cannot be worked out to a fraction (letters, roots), ``terms`` added up,
-    ``tower`` exponents on each other.
+    takes; ``fixed`` if it cannot be worked out to a fraction (letters, roots).
     """
 
     log: float = 0.0
     digits: float = 0.0
     fixed: bool = False
-    terms: int = 1
-    tower: int = 0
 
     def times(self, other: _Size, sign: int = 1) -> _Size:
         log, digits = self.log + sign * other.log, self.digits + other.digits
-        fixed, tower = self.fixed or other.fixed, max(self.tower, other.tower)
-        return _Size(log, digits, fixed, 1, tower)
+        return _Size(log, digits, self.fixed or other.fixed)
 
     def plus(self, other: _Size) -> _Size:
-        fixed, digits = self.fixed or other.fixed, self.digits + other.digits
-        terms, tower = self.terms + other.terms, max(self.tower, other.tower)
-        return _Size(max(self.log, other.log), digits, fixed, terms, tower)
+        log, digits = max(self.log, other.log), self.digits + other.digits
+        return _Size(log, digits, self.fixed or other.fixed)
 
     @property
     def value(self) -> float:
@@ -137,28 +101,14 @@ def _nested(body: str) -> int:
 
 
 def _power(base: _Size, exponent: _Size) -> _Size:
-    tower = max(base.tower, exponent.tower + 1)
     if exponent.fixed:
-        if tower > MOST_TOWER:
-            raise _TooLargeError
-        return _Size(0.4, 0.0, fixed=True, tower=tower)
-    times = exponent.value
-    if base.fixed and base.terms > 1 and _expanded(base.terms, times) > MOST_EXPANDED:
-        raise _TooLargeError
-    digits = times * base.digits if base.digits else 0.0
+        return _SYMBOL
+    digits = exponent.value * base.digits if base.digits else 0.0
     if digits > MOST_DIGITS:
         raise _TooLargeError
     if base.fixed:
-        return _Size(0.4, digits, fixed=True, tower=tower)
-    return _Size(times * base.log if base.log else 0.0, digits, tower=tower)
-
-
-def _expanded(terms: int, times: float) -> float:
-    """How many terms a sum has after it was raised to a power."""
-    if times > 1e6:
-        return math.inf
-    log = math.lgamma(times + terms) - math.lgamma(times + 1) - math.lgamma(terms)
-    return math.exp(min(log, 50.0))
+        return _Size(_SYMBOL.log, digits, fixed=True)
+    return _Size(exponent.value * base.log if base.log else 0.0, digits)
 
 
 def _factorial(of: _Size) -> _Size:
@@ -183,7 +133,7 @@ class _Reader:
     """Reads LaTeX just well enough to tell what stands over what."""
 
     def __init__(self, body: str):
-        self._tokens, self._at = _TOKEN.findall(body), 0
+        self._tokens, self._at, self._depth = _TOKEN.findall(body), 0, 0
 
     def _next(self) -> str:
         token = self._tokens[self._at] if self._at < len(self._tokens) else ""
@@ -244,10 +194,21 @@ class _Reader:
         found = self._atom()
         if self._is("^", "**"):
             self._at += 1
-            return _power(found, self._script())
+            self._depth += 1
+            found = _power(found, self._script())
+            self._depth -= 1
         return found
 
     def _atom(self) -> _Size:
+        """What an operator stands beside, without its exponents."""
+        self._depth += 1
+        if self._depth > 3 * MOST_NESTED:
+            raise _TooLargeError
+        found = self._read_atom()
+        self._depth -= 1
+        return found
+
+    def _read_atom(self) -> _Size:
         token = self._next()
         if token[:1].isdigit() or (token[:1] == "." and len(token) > 1):
             whole, _, decimals = token.partition(".")
@@ -267,9 +228,6 @@ class _Reader:
             return _Size(inner.log / 2, inner.digits, fixed=True)
         if token in (r"\sum", r"\prod"):
             self._bounds()
-        elif token == r"\end":  # a matrix, whose powers are worked out
-            self._atom()
-            return _Size(0.4, 0.0, fixed=True, terms=2)
         return _SYMBOL
 
     def _bounds(self) -> None:

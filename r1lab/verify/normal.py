@@ -8,6 +8,7 @@ from functools import lru_cache
 
 #: Longer digit strings are compared as text: Python refuses to convert them by default.
 _MAX_DIGITS = 1000
+_LONGEST = 8000
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|[+-]?\.[0-9]+"
 )
@@ -32,6 +33,12 @@ _SIZES = re.compile(
 _FUNCTION_WORD = re.compile(
     r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|exp|max|min|gcd|lcm|det|mod|sqrt|frac|lim|deg|dim"
 )
+#: Before a number; a dollar sign that is left here is no mark of mathematics.
+_DOLLARS = re.compile(r"(?<![^+-])\\?\$(?=[0-9.])")
+#: Not g, h, j, m and s, which upright are units.
+_UPRIGHT = re.compile(
+    r"\\(?:mathit|operatorname)\s*\{([a-zA-Z])\}|\\mathrm\s*\{([a-fik-ln-rt-zA-Z])\}"
+)
 #: "1, 234" are two numbers and "1,234" is one: this space means something.
 _LISTED = re.compile(r"(?<=[0-9],)\s+(?=[0-9]{3}(?![0-9]))")
 
@@ -39,18 +46,28 @@ _LISTED = re.compile(r"(?<=[0-9],)\s+(?=[0-9]{3}(?![0-9]))")
 @lru_cache(maxsize=4096)
 def normalise(text: str) -> str:
     """The same answer with its wrapping, LaTeX spacing and typographic variants taken off."""
-    text = text.strip()
+    if len(text) > _LONGEST:
+        return text  # too long to be an answer: not worth the work
+    text = text.strip().replace(r"\$", "\u0001")
     while True:
         inner = _unwrap(text)
         if inner == text:
             break
         text = inner
     text = text.replace("−", "-").replace("–", "-").replace("{,}", ",").replace(r"\%", "%")
-    text = text.replace("\u200b", "").replace("\\\n", "\n").replace(r"\$", "\u0001")
+    text = (
+        text.replace("{:}", ":")
+        .replace(r"\!", "")
+        .rstrip("\\")
+        .replace("\u200b", "")
+        .replace("\\\n", "\n")
+    )
     text = _SIZES.sub("", text)
     # Two forms that get lost otherwise: \sqrt(2) and an upright single letter, as in \mathrm{e}.
     text = re.sub(r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
-    text = re.sub(r"\\(?:mathit|operatorname)\s*\{([a-zA-Z])\}|\\mathrm\s*\{([a-fik-ln-rt-zA-Z])\}", _letter, text)  # fmt: skip
+    text = _UPRIGHT.sub(_letter, text)
+    text = re.sub(r"\^\s*\{\s*\\circ\s*\}", r"^\\circ ", text).replace("°", r"^\circ ")
+    text = re.sub(r"\*\*([^*]+)\*\*", r"\1", text)
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
     text = re.sub(r"\\(?:ldots|cdots|dots[a-z]?)(?![a-zA-Z])|\.\.\.+|…", r"\\dots ", text)
     text = re.sub(r"(?<!\\)\\[!,;:> ]|\\q?quad(?![a-zA-Z])|~|\u00a0|\u2009|\u202f", " ", text)
@@ -61,7 +78,10 @@ def normalise(text: str) -> str:
 
 
 def number(text: str) -> Fraction | None:
-    """The exact value of a plain integer or decimal, thousands separators allowed."""
+    """The exact value of a plain integer or decimal; thousands separators and a dollar sign before
+    it are allowed.
+    """
+    text = _DOLLARS.sub("", text, count=1)
     if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
         return None
     return Fraction(re.sub("[, ]", "", text).removesuffix("."))

@@ -1,9 +1,10 @@
 """Values of expressions: exact where they are rational, to many digits where they are not.
 
-Two expressions are equal if they agree at sample points. That decides in milliseconds what symbolic
-simplification may not in minutes, and at this precision it does not err on what people write.
-Everything is real unless an expression names the imaginary unit: a root of a negative number is then
-undefined rather than complex, so that ``\\sqrt{1/n}`` equals ``1/\\sqrt{n}``.
+Two expressions are equal if they agree at sample points. That decides in milliseconds what
+symbolic simplification may not in minutes, and at this precision it does not err on what people
+write.
+Everything is real unless an expression names the imaginary unit: a root of a negative number is
+then undefined rather than complex, so that ``\\sqrt{1/n}`` equals ``1/\\sqrt{n}``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from r1lab.verify.expression import Node
+from r1lab.verify.tree import Node
 
 #: Decimal digits of work, and the relative difference below which two values are one.
 DIGITS = 60
@@ -76,7 +77,7 @@ def same_value(first: Value, second: Value) -> bool:
 
 
 def is_real(value: Value) -> bool:
-    return isinstance(value, Fraction) or isinstance(value, context().mpf)
+    return isinstance(value, Fraction | context().mpf)
 
 
 class _Evaluator:

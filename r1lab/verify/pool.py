@@ -1,8 +1,8 @@
 """A few persistent processes that compare answers; what hangs costs its batch one deadline.
 
 One fresh server process (not a fork: the caller may hold torch, CUDA and threads) forks the
-workers, in a millisecond or two, so replacing one costs next to nothing. An item that takes longer
-than its share is stopped where it is while the others have their turn with a new worker, and goes
+workers in milliseconds, so replacing one costs next to nothing. An item that takes longer than its
+share is stopped where it is while the others have their turn with a new worker, and goes
 on when all have begun. So many hanging items together cost about one deadline, and nothing else.
 """
 
@@ -32,9 +32,9 @@ class Pool:
     """Runs batches of jobs; safe to share between threads (one batch at a time).
 
     No batch takes more than ``deadline_s`` plus a second once the server is up, unless the
-    ordinary work in it does: CPU time for that, and ``SHORTEST_SHARE`` for each item that hangs,
-    have to fit into the deadline on ``workers`` cores. ``memory_mib`` bounds the address space of
-    each worker.
+    ordinary work in it does: CPU time for that, and ``SHORTEST_SHARE`` for each item that hangs (a
+    third of it from the thirteenth on), have to fit into the deadline. ``memory_mib`` bounds the
+    address space of each worker.
     """
 
     def __init__(self, deadline_s: float, workers: int = 2, memory_mib: int = 1024):
@@ -136,7 +136,7 @@ class Pool:
         if not server.ready:
             limits.append(server.since + START_LIMIT)
         elif self._busy():
-            share = batch.share(self.size, self._unbegun(batch))
+            share = self._share(batch)
             limits += [max(w.since + share, w.look_again) for w in self._workers if w.jobs]
         wait = min(limits) - now
         events = poll.poll(min(1000.0, max(0.0, wait * 1000 + 1)))
@@ -216,6 +216,11 @@ class Pool:
         """Jobs that no worker has begun, those behind a busy worker's first included."""
         return len(batch.waiting) + sum(len(w.jobs) - 1 for w in self._workers if w.jobs)
 
+    def _share(self, batch: Batch) -> float:
+        """A third of the usual once so many hang that there is no place for more."""
+        hurry = len(self._stopped) >= MOST_STOPPED
+        return batch.share(self.size, self._unbegun(batch), hurry)
+
     def _preempt(self, batch: Batch) -> None:
         """Stop what takes longer than its share; let all go on when nobody waits any more."""
         unbegun = self._unbegun(batch)
@@ -223,7 +228,7 @@ class Pool:
             for worker in self._stopped:
                 worker.go_on()
             return
-        share = batch.share(self.size, unbegun)
+        share = self._share(batch)
         for worker in [w for w in self._workers if w.jobs and w.exceeds(share)]:
             batch.waiting.extendleft(reversed(worker.rest()))
             worker.stop()

@@ -143,7 +143,7 @@ class Worker:
         return bool(self._golds) and self._golds[0] == self._known
 
     def learn(self, parsed: bool) -> None:
-        """The worker has said whether the gold of the first job parses. It says so once in a row."""
+        """The worker has said whether the first job's gold parses; it does so once in a row."""
         self._known = self._golds[0] if parsed else None
 
     def done(self, cpu: float) -> None:

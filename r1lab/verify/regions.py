@@ -7,7 +7,7 @@ A region is a tree of nested tuples:
 - ``("domain", name)``, a name of :data:`DOMAINS`;
 - ``("relation", name of the variable, sides, operators)``;
 - ``("congruent", expression of the variable, name, residues, modulus)``;
-- ``("family", expression, name of the parameter, smallest parameter or None)``: its values;
+- ``("family", expression, name of its integer parameter, region of that or None)``: its values;
 - ``("and", ...)``, ``("or", ...)``, ``("not", region)``.
 
 Two regions are equal if the same points lie in them, among the ends of either, points beside and
@@ -19,9 +19,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-from r1lab.verify.expression import Node, symbols
 from r1lab.verify.numeric import (
     TooLarge,
     Undefined,
@@ -32,6 +33,8 @@ from r1lab.verify.numeric import (
     is_real,
     same_value,
 )
+from r1lab.verify.tree import Node, symbols
+from r1lab.verify.words import vocabulary
 
 Region = tuple[Any, ...]
 
@@ -65,7 +68,11 @@ DOMAINS: dict[str, Callable[[Value], bool]] = {
     "square": _power_of(2),
     "cube": _power_of(3),
 }
-_WHOLE = {"Z", "N", "N0", "even", "odd", "prime", "composite", "square", "cube"}
+_WHOLE = vocabulary(
+    """
+    Z N N0 even odd prime composite square cube
+    """
+)
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": same_value,
     "ne": lambda a, b: not same_value(a, b),
@@ -118,6 +125,16 @@ def is_whole(region: Region) -> bool:
     return kind in ("congruent", "divides")
 
 
+def may_be_whole(region: Region, name: str | None) -> bool:
+    """Whether a region that does not say so may be of integers: n > 1 may, [2, 5] and x > 1 not."""
+    kind, *rest = region
+    if kind in ("and", "or", "not"):
+        return all(may_be_whole(part, name) for part in rest)
+    if kind == "relation":
+        return name is None or name[0] not in "xyztuvw"
+    return kind != "interval" and region not in (("domain", "R"), ("domain", "Q"))
+
+
 def contains(region: Region, x: Value, env: dict[str, Value]) -> bool:
     """Whether a number lies in a region; undefined there means no."""
     kind, *rest = region
@@ -136,7 +153,7 @@ def contains(region: Region, x: Value, env: dict[str, Value]) -> bool:
         above = _RELATIONS["ge" if rest[2] else ">"](x, low)
         return above and _RELATIONS["le" if rest[3] else "<"](x, high)
     if kind == "family":
-        return _integer(x) and int(x) in _family(region, env)
+        return _integer(x) and int(x) in _family(region, tuple(sorted(env.items())))
     try:
         if kind == "congruent":
             value = evaluate(rest[0], {**env, rest[1]: x})
@@ -148,12 +165,30 @@ def contains(region: Region, x: Value, env: dict[str, Value]) -> bool:
             if not all(is_real(side) for side in sides):
                 return False
             return all(
-                _RELATIONS[op](*pair)
-                for op, pair in zip(rest[2], zip(sides, sides[1:], strict=False), strict=True)
+                _RELATIONS[op](*pair) for op, pair in zip(rest[2], pairwise(sides), strict=True)
             )
     except Undefined:
         return False
     raise Undefined(kind)
+
+
+def is_solved(region: Region) -> bool:
+    """Whether its relations are about the variable itself, or its absolute value."""
+    kind, *rest = region
+    if kind in ("and", "or", "not"):
+        return all(is_solved(part) for part in rest)
+    if kind != "relation":
+        return True
+    bare = (("sym", rest[0]), ("fn", "abs", ("sym", rest[0])))
+    return all(side in bare for side in rest[1] if rest[0] in symbols(side))
+
+
+def holds(region: Region, point: Node) -> bool:
+    """Whether a number that an expression without symbols names lies in a region."""
+    try:
+        return contains(region, evaluate(point, {}), {})
+    except (Undefined, TooLarge):
+        return False
 
 
 def is_empty(region: Region) -> bool:
@@ -164,9 +199,7 @@ def is_empty(region: Region) -> bool:
         return False
 
 
-def _samples(
-    first: Region, second: Region, env: dict[str, Value], whole: bool
-) -> Iterator[Value]:
+def _samples(first: Region, second: Region, env: dict[str, Value], whole: bool) -> Iterator[Value]:
     ends = [end for region in (first, second) for end in _ends(region, env)]
     if whole:
         low = -60 if _signed(first) and _signed(second) else 1
@@ -176,6 +209,7 @@ def _samples(
             yield from (Fraction(n) for n in range(middle - 2, middle + 3) if n >= low)
         return
     yield from _GRID
+    yield context().sqrt(2)
     ends.sort(key=as_float)
     for index, end in enumerate(ends):
         yield end
@@ -207,14 +241,14 @@ def _ends(region: Region, env: dict[str, Value]) -> list[Value]:
 def _roots(name: str, sides: tuple[Node, ...], env: dict[str, Value]) -> list[Node]:
     """Where neighboring sides that are linear in the variable meet: 2x + 1 > 7."""
     found: list[Node] = []
-    for left, right in zip(sides, sides[1:], strict=False):
+    for left, right in pairwise(sides):
         try:
             at = [evaluate(("sub", left, right), {**env, name: Fraction(k)}) for k in (0, 1, 2)]
         except (Undefined, TooLarge):
             continue
-        if all(isinstance(v, Fraction) for v in at) and at[0] != at[1]:
-            if at[2] - at[1] == at[1] - at[0]:
-                found.append(("num", at[0] / (at[0] - at[1]), 0))
+        exact = all(isinstance(value, Fraction) for value in at)
+        if exact and at[0] != at[1] and at[2] - at[1] == at[1] - at[0]:
+            found.append(("num", at[0] / (at[0] - at[1]), 0))
     return found
 
 
@@ -244,17 +278,21 @@ def _signed(region: Region) -> bool:
     return kind in ("relation", "interval", "points")
 
 
-def _family(region: Region, env: dict[str, Value]) -> set[int]:
-    _, node, name, low = region
+@lru_cache(maxsize=64)
+def _family(region: Region, others: tuple[tuple[str, Value], ...]) -> frozenset[int]:
+    _, node, name, limits = region
     values: set[int] = set()
-    for k in range(-_REACH if low is None else low, _REACH):
+    env = dict(others)
+    for k in range(-_REACH, _REACH):
         try:
+            if limits is not None and not contains(limits, Fraction(k), env):
+                continue
             value = evaluate(node, {**env, name: Fraction(k)})
         except (Undefined, TooLarge):
             continue
         if _integer(value) and abs(value) < 10**6:
             values.add(int(value))
-    return values
+    return frozenset(values)
 
 
 def _integer_valued(region: Region) -> bool:

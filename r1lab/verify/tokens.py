@@ -1,7 +1,7 @@
 r"""The tokens of an answer: LaTeX, Unicode and plain text brought to one alphabet.
 
-A model writes ``\dfrac{1}{2}``, ``½`` or ``1/2``, and ``\text{ and }`` or ``and``. What follows this
-module sees numbers, symbols, words, commands, operators and bracketed groups, and nothing else.
+A model writes ``\dfrac{1}{2}``, ``½`` or ``1/2``, and ``\text{ and }`` or ``and``. What follows
+this module sees numbers, symbols, words, commands, operators and bracketed groups, nothing else.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from r1lab.verify.words import is_word
+from r1lab.verify.words import is_word, vocabulary
 
 
 class Token(NamedTuple):
     """``kind`` is num, sym, word, cmd, op or group.
 
     The value of a group is the pair of its brackets, and ``inner`` its tokens. For a number
-    ``inner`` is ``(digits after the point, whether thousands were separated)``.
+    ``inner`` is ``(digits after the point, whether thousands were separated, its digits)``.
     """
 
     kind: str
@@ -35,23 +35,42 @@ _SYNONYMS = {
     "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge",
     "neq": "ne", "lt": "<", "gt": ">", "land": "and", "wedge": "and", "lor": "or", "vee": "or",
     "times": "*", "cdot": "*", "ast": "*", "cdotp": "*", "bullet": "*", "div": "/", "colon": ":",
-    "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "middle": "", "Vert": "norm", "backslash": "setminus",
+    "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "Vert": "norm",
+    "backslash": "setminus",
     "smallsetminus": "setminus", "varnothing": "emptyset", "degree": "deg", "infin": "infty",
     "ldots": "dots", "cdots": "dots", "dotsc": "dots", "dotsb": "dots", "equiv": "equiv",
     "lbrace": "{", "rbrace": "}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
-    "R": "R", "N": "N", "Z": "Z", "Q": "Q", "Bbb": "mathbb", "varphi": "phi", "varepsilon": "epsilon",
-    "vartheta": "theta", "tg": "tan", "ctg": "cot", "cotg": "cot", "arctg": "arctan", "lg": "lg",
+    "R": "R", "N": "N", "Z": "Z", "Q": "Q", "Bbb": "mathbb", "varphi": "phi",
+    "varepsilon": "epsilon", "vartheta": "theta", "tg": "tan", "ctg": "cot", "cotg": "cot",
+    "arctg": "arctan",
     "Longleftrightarrow": "iff", "Leftrightarrow": "iff", "approxeq": "approx", "simeq": "approx",
     "thickapprox": "approx", "to": "to", "rightarrow": "to", "Pi": "Pi", "i": "i", "imath": "i",
-    "bmod": "mod", "cup": "cup", "bigcup": "cup", "cap": "cap", "choose": "choose", "notin": "notin",
+    "bmod": "mod", "cup": "cup", "bigcup": "cup", "cap": "cap", "choose": "choose",
 }  # fmt: skip
-_DROPPED = set(
-    ["displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "left", "right", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "big", "Big", "bigg", "Bigg", "quad", "qquad", "enspace", "hspace", "nonumber", "rm", "bf", "it", "cal", "hfill", "hline", "mathstrut", "newline", "boldsymbol", "bm", "mathop", "mathrel", "mathbin", "mathord", "protect", "relax", "middle", "noindent", "par", "large", "Large"]
+_DROPPED = vocabulary(
+    """
+    displaystyle textstyle scriptstyle limits nolimits left right bigl bigr Bigl Bigr biggl
+    biggr big Big bigg Bigg quad qquad enspace hspace nonumber rm bf it cal hfill hline
+    mathstrut newline boldsymbol bm mathop mathrel mathbin mathord protect relax middle
+    noindent par large Large
+    """
 )
-_TEXT = ["text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "mbox", "hbox", "emph", "textup", "underline"]
-_STYLED = ["mathrm", "operatorname", "mathit", "mathbf", "mathsf", "mathtt", "mathcal", "mathscr", "mathfrak"]
-_FUNCTIONS = set(
-    ["sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh", "log", "ln", "lg", "exp", "sqrt", "max", "min", "gcd", "lcm", "mod", "pi", "det", "arg", "deg", "floor", "ceil", "abs", "sgn", "infty"]
+_TEXT = vocabulary(
+    """
+    text textbf textit textrm textsf texttt textnormal mbox hbox emph textup underline
+    """
+)
+_VECTORS = ("vec", "hat", "overrightarrow", "mathbf", "bm", "boldsymbol")
+_STYLED = vocabulary(
+    """
+    mathrm operatorname mathit mathbf mathsf mathtt mathcal mathscr mathfrak
+    """
+)
+_FUNCTIONS = vocabulary(
+    """
+    sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh log ln lg exp sqrt
+    max min gcd lcm mod pi det arg deg floor ceil abs sgn infty
+    """
 )
 _UNICODE = str.maketrans({
     "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
@@ -69,14 +88,19 @@ _UNICODE = str.maketrans({
     "，": ",", "。": ".", "：": ":", "；": ";", "、": ",",
     **{ch: rf"\{name} " for ch, name in zip(
         "αβγδεζηθλμνξρσςτφϕχψωΓΔΘΛΣΦΨΩ",
-        ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "lambda", "mu", "nu", "xi", "rho", "sigma", "sigma", "tau", "phi", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi", "Psi", "Omega"], strict=True)},
+        ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "lambda", "mu",
+         "nu", "xi", "rho", "sigma", "sigma", "tau", "phi", "phi", "chi", "psi", "omega", "Gamma",
+         "Delta", "Theta", "Lambda", "Sigma", "Phi", "Psi", "Omega"], strict=True)},
 })  # fmt: skip
+_NEGATED = re.compile(r"\\not\s*(=|\\equiv|\\in|\\mid|\|)(?![a-zA-Z])")
+_NEGATIONS = {"=": r"\ne ", r"\equiv": r"\nequiv ", r"\in": r"\notin ", r"\mid": r"\nmid "}
+_NEGATIONS["|"] = r"\nmid "
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿᵏ", "0123456789-+nk")
 _SUBSCRIPT = str.maketrans("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n")
 _LEXEME = re.compile(
     r"""(?P<cmd>\\(?:[a-zA-Z]+\*?|.))
     |(?P<num>(?P<thousands>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?!\d)(?:\.\d+)?)
-      |\d+\.\d+|\d+\.(?![\d.])|\d+|\.\d+)
+      |\d+\.\d+[eE][+-]?\d+(?![\d.])|\d+E[+-]?\d+(?![\d.])|\d+\.\d+|\d+\.(?![\d.])|\d+|\.\d+)
     |(?P<run>[A-Za-z]+)
     |(?P<open>[({\[])|(?P<close>[)}\]])
     |(?P<op><=|>=|=<|=>|!=|==|:=|\*\*|\.\.\.+|[-+*/^_=<>!|,;:%&'$€£".?~@])
@@ -93,11 +117,10 @@ MAX_TOKENS = 1500
 
 def to_latex(text: str) -> str:
     """Unicode mathematics as LaTeX: ``x² ≤ √2`` as ``x^{2} \\le \\sqrt{2}``."""
+    text = _NEGATED.sub(lambda match: _NEGATIONS[match[1]], text)
     if text.isascii():
         return text
-    text = re.sub(
-        "[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿᵏ]+", lambda m: "^{" + m[0].translate(_SUPERSCRIPT) + "}", text
-    )
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿᵏ]+", lambda m: "^{" + m[0].translate(_SUPERSCRIPT) + "}", text)
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉ₙ]+", lambda m: "_{" + m[0].translate(_SUBSCRIPT) + "}", text)
     text = re.sub(r"√\s*(\d+(?:\.\d+)?|[a-zA-Z])", r"\\sqrt{\1}", text).replace("√", r"\sqrt ")
     text = re.sub(r"∛\s*(\d+|[a-zA-Z])", r"\\sqrt[3]{\1}", text).replace("∛", r"\sqrt[3]")
@@ -107,13 +130,29 @@ def to_latex(text: str) -> str:
 @lru_cache(maxsize=2048)
 def tokenize(text: str) -> tuple[Token, ...]:
     """The tokens of an answer, brackets matched; raises :class:`Unreadable`."""
-    flat = list(_flat(to_latex(text), in_text=False, depth=0))
+    flat = _articles(_flat(to_latex(text), in_text=False, depth=0))
     if len(flat) > MAX_TOKENS:
         raise Unreadable("too long")
     tokens, position = _nest(flat, 0, None, 0)
     if position != len(flat):
         raise Unreadable("a bracket too many")
     return tuple(tokens)
+
+
+def _articles(flat: list[Token]) -> list[Token]:
+    """The letter a before a word is an article."""
+    ahead = [*flat, Token("end", "")][1:]
+    for index in range(1, len(flat)):
+        if flat[index] == Token("cmd", "min") and flat[index - 1].kind == "num":
+            flat[index] = Token("word", "min")  # 15 min
+    return [
+        Token("word", token.value)
+        if token in (Token("sym", "a"), Token("sym", "A"))
+        and following.kind == "word"
+        and following.value.lower() not in ("and", "or", "is")
+        else token
+        for token, following in zip(flat, ahead, strict=True)
+    ]
 
 
 def _flat(text: str, in_text: bool, depth: int) -> list[Token]:
@@ -130,9 +169,9 @@ def _flat(text: str, in_text: bool, depth: int) -> list[Token]:
             position = _command(match["cmd"], text, position, found, depth)
         elif match["num"]:
             digits = re.sub(r"[ ,]", "", match["num"])
-            places = len(digits.partition(".")[2])
+            places = 0 if "e" in digits.lower() else len(digits.partition(".")[2])
             value = Fraction("0" + digits if digits[0] == "." else digits.removesuffix("."))
-            found.append(Token("num", value, (places, bool(match["thousands"]))))
+            found.append(Token("num", value, (places, bool(match["thousands"]), digits)))
         elif match["run"]:
             found.extend(_run(match["run"], in_text))
         elif match["open"] or match["close"]:
@@ -161,7 +200,12 @@ def _command(cmd: str, text: str, position: int, found: list[Token], depth: int)
             raise Unreadable("an environment without its name")
         found.append(Token(name, text[position:close].strip(" {")))
         return close + 1
-    if name in _TEXT or name in _STYLED or name in ("mathbb", "tag", "phantom", "label"):
+    if (
+        name in _TEXT
+        or name in _STYLED
+        or name in _VECTORS
+        or name in ("mathbb", "tag", "phantom", "label")
+    ):
         opening = re.compile(r"\s*\{").match(text, position)
         if opening is None:
             single = re.compile(r"\s*([A-Za-z])").match(text, position)
@@ -173,13 +217,24 @@ def _command(cmd: str, text: str, position: int, found: list[Token], depth: int)
             inner, position = text[opening.end() : end], end + 1
         if name in ("tag", "phantom", "label"):
             return position
+        if name in _VECTORS and len(inner.strip()) == 1 and inner.strip() not in "RZNQ":
+            found.append(Token("sym", "vec i" if inner.strip() == "i" else inner.strip()))
+            return position
         if name == "mathbb" or (name == "mathbf" and inner in "RZNQ"):
             found.append(Token("cmd", inner.strip()))
         elif name in _STYLED and len(inner.strip()) == 1 and inner.strip() not in "mgsh":
             found.append(Token("sym", inner.strip()))
         elif name in _STYLED and inner.strip() in _FUNCTIONS | {"arctg", "tg", "ctg"}:
             found.append(Token("cmd", _SYNONYMS.get(inner.strip(), inner.strip())))
-        elif name in ("mathbf", "mathit", "mathcal", "mathfrak") and not is_word(inner.strip()):
+        elif name in (
+            "vec",
+            "hat",
+            "overrightarrow",
+            "mathbf",
+            "mathit",
+            "mathcal",
+            "mathfrak",
+        ) and not is_word(inner.strip()):
             found.extend(_flat(inner, False, depth + 1))
         else:
             found.extend(_flat(inner, True, depth + 1))

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from threading import Lock
 from typing import Any, Literal
+from weakref import WeakSet
 
 from r1lab.rewards.base import check_choice, check_number
 from r1lab.verify.answers import (
+    MAX_CHARS,
     VERSION,
     final_answer,
     gold_answer,
@@ -41,6 +43,8 @@ CACHE_SIZE = 65536
 MOST_WORKERS = 4
 #: A batch of more than this is not one that the next reward will ask about again.
 _MOST_REMEMBERED = 8192
+#: What is many times as long as :mod:`r1lab.verify.answers` allows is not even normalised.
+_LONGEST_READ = 4 * MAX_CHARS
 #: A completion and its gold's text, ``None`` where there is no gold.
 _Pair = tuple[str, str | None]
 
@@ -60,6 +64,9 @@ class Verdict:
     @property
     def timeout(self) -> bool:
         return self.failure == "timeout"
+
+
+_VERIFIERS: WeakSet[Verifier] = WeakSet()
 
 
 class Verifier:
@@ -89,6 +96,7 @@ class Verifier:
         self._cache_size = cache_size
         self._doubtful: set[Job] = set()
         self._cache_lock = Lock()
+        _VERIFIERS.add(self)
         self._last: dict[Compat, dict[_Pair, Verdict]] = {}
 
     def verify_batch(
@@ -168,6 +176,15 @@ class Verifier:
         return found
 
 
+def _renew_locks() -> None:
+    for verifier in list(_VERIFIERS):
+        verifier._cache_lock = Lock()
+
+
+# A fork has no thread left that could give back what another thread held.
+os.register_at_fork(after_in_child=_renew_locks)
+
+
 def default_workers() -> int:
     """This process's share of the cores, between 1 and 4."""
     try:
@@ -237,7 +254,7 @@ def _settle(text: str, gold: str | None) -> Verdict | Job:
     if gold is None:
         return Verdict(None)
     found = final_answer(text)
-    if found is None:
+    if found is None or len(found) > _LONGEST_READ:
         return Verdict(False)
     answer = normalise(found)
     quick = quick_verdict(gold, answer)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from r1lab.verify.batch import Job, Outcome
 from r1lab.verify.verifier import Verifier
 
 HANGS = r"\boxed{9^{9^{9^9}}}"
@@ -155,6 +156,20 @@ def test_distinct_pairs_are_compared_once_and_remembered() -> None:
         assert asked == [2, 0, 6, 2]  # the cache is bounded
     finally:
         verifier.close()
+
+
+def test_doubtful_timeouts_are_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = Verifier()
+    asked: list[int] = []
+
+    def run(jobs: list[Job]) -> list[Outcome]:
+        asked.append(len(jobs))
+        return [Outcome(True, failure="timeout", certain=False)] * len(jobs)
+
+    monkeypatch.setattr(verifier.pool, "run", run)
+    for text in ("so", "so", "then", "thus"):  # the second is what the next reward asks
+        assert verifier.verify(f"{text} {boxed('x+1')}", "1+x").timeout
+    assert asked == [1, 1, 0]
 
 
 def test_plain_answers_need_no_process() -> None:

@@ -1,0 +1,176 @@
+r"""Sentences, conditions, cases, parts and near misses."""
+
+from __future__ import annotations
+
+import pytest
+
+from r1lab.verify.algebra import equal
+from r1lab.verify.answers import normalise
+
+EQUAL = [
+    (r"(1,2,3) \text{ and its permutations}", "(1,2,3),(1,3,2),(2,1,3),(2,3,1),(3,1,2),(3,2,1)"),
+    (r"(1,1,2) \text{ and permutations}", "(1,1,2),(1,2,1),(2,1,1)"),
+    ("(a) 5; (b) 7", "5, 7"),
+    (r"(a) $5$, (b) $\frac{1}{2}$", "(a) 5 (b) 0.5"),
+    ("a) 5 b) 7", "5, 7"),
+    ("(1) x=1; (2) y=2", "x=1, y=2"),
+    (r"5 \text{ since } 2+3 = 5", "5"),
+    (r"x \in \{k\pi \mid k \in \mathbb{Z}\}", r"x = k\pi, k\in\mathbb{Z}"),
+    (
+        r"x \in \left\{\frac{\pi}{6}+2k\pi : k\in\mathbb{Z}\right\}",
+        r"x = \frac{\pi}{6} + 2\pi n, n \in \mathbb{Z}",
+    ),
+    (r"n \not\equiv 2 \pmod 3", r"n=3k \text{ or } n=3k+1"),
+    (r"\log 2", r"\log_{10} 2"),
+    (r"f(x) = 0 \text{ for all } x \text{ or } f(x) = x \text{ for all } x", "f(x)=0, f(x)=x"),
+    (r"n=1 \text{ and all even } n", r"n \text{ is even or } n=1"),
+    (r"\text{All } n \text{ except } 2", r"n \ne 2"),
+    (
+        r"x = 2\pi k \pm \frac{\pi}{3}, k\in\mathbb{Z}",
+        r"x = \frac{\pi}{3}+2\pi k, x=-\frac{\pi}{3}+2\pi k, k \in \mathbb{Z}",
+    ),
+    (r"0 \text{ if } n \text{ even}, 1 \text{ if } n \text{ odd}", r"\frac{1-(-1)^n}{2}"),
+    (
+        r"f(x)=\begin{cases} x & x \ge 0 \\ -x & x<0\end{cases}",
+        r"f(x)=\begin{cases} -x & \text{if } x <0 \\ x & \text{if } x\ge0\end{cases}",
+    ),
+    ("f(x)=|x|", r"f(x) = |x| \text{ for all } x \in \mathbb{R}"),
+    (r"\text{all } x \in \mathbb{R}", r"\mathbb{R}"),
+    (r"\text{Any positive integer } n", r"\mathbb{N}"),
+    (r"n>1 \text{ and } n \text{ odd}", r"\text{odd integers greater than } 1"),
+    (r"\text{the integers } n \ge 2", r"n \ge 2"),
+    (r"n=2^k \text{ for some nonnegative integer } k", r"\text{powers of two}"),
+    ("m=n=1", "(m,n)=(1,1)"),
+    (r"\text{Only } n=3", "n=3"),
+    (r"\text{only for } n=3", "3"),
+    (r"n=3 \text{ only}", "3"),
+    (r"\text{The only solution is } (1,1)", "(1,1)"),
+    (r"\text{The only such function is } f(x)=x", "f(x)=x"),
+    (r"x=0, y=0 \text{ or } x=1,y=1", "(0,0),(1,1)"),
+    (r"(0,0) \text{ and } (1,1)", r"\{(0,0),(1,1)\}"),
+    (r"k=1,\ k=2", "1, 2"),
+    (r"\text{Yes}, n=4", r"\text{yes}, 4"),
+    (r"1 - \frac{1}{n+1}", r"\frac{n}{n+1}"),
+    (r"\sqrt{a^2+b^2}", "(a^2+b^2)^{1/2}"),
+    (r"-1 \le k \le 1", r"|k| \le 1"),
+    (r"a \geq \frac{1}{2}", r"\left[\frac{1}{2}, \infty\right)"),
+    (r"(-\infty,0)\cup(0,\infty)", r"x \in \mathbb{R}, x \neq 0"),
+    (r"\text{all real } x \ne 0", r"\mathbb{R}\setminus\{0\}"),
+    (r"\{x : x > 0\}", r"(0, +\infty)"),
+    (r"9\text{ and }16", "16, 9"),
+    (r"\$12.50", r"12.50 \text{ dollars}"),
+    (r"3 \frac{1}{2} \text{ hours}", "3.5"),
+    (r"45 \text{ degrees}", r"45^\circ"),
+    (r"\tan\theta = \frac{3}{4}", r"\frac{3}{4}"),
+    ("x^2 - 5x + 6", "(x-2)(x-3)"),
+    ("x(x-1)(x+1)", "x^3 - x"),
+    ("p(x) = x^2 + 1", "x^2+1"),
+    (r"\frac{dy}{dx} = 2x", "2x"),
+    (r"\int_0^1 x dx", r"\frac{1}{2}"),
+    (r"2\text{ or }3", r"3\text{ or }2"),
+    (r"x=3,\; y=4", "y=4, x=3"),
+    (r"180 - 2\alpha", r"180^\circ - 2\alpha"),
+    (r"180^\circ - 2\alpha", r"180-2\alpha"),
+    (r"90^\circ - \frac{\alpha}{2}", r"90^{\circ}-\alpha/2"),
+    (r"\pi - 2\alpha", r"\pi-2\alpha"),
+    (r"1 + 2 + \dots + n", r"1+2+\cdots+n"),
+    ("a_{n+1} = 2a_n", "a_{n+1}=2a_n"),
+    (r"\text{Monday}", "It is Monday"),
+    (r"\text{Wednesday}", "wednesday"),
+    (r"\text{40 days}", "40"),
+    (r"\text{30 minutes}", r"\frac{1}{2} \text{ hour}"),
+]
+
+DIFFERENT = [
+    (r"(1,2,3) \text{ and its permutations}", "(1,2,3)"),
+    ("(a) 5; (b) 7", "7, 5"),
+    ("(a) 5; (b) 7", "5"),
+    (
+        r"x = 2\pi k \pm \frac{\pi}{3}, k\in\mathbb{Z}",
+        r"x = \frac{\pi}{3}+2\pi k, k \in \mathbb{Z}",
+    ),
+    (r"n \not\equiv 2 \pmod 3", r"n \equiv 2 \pmod 3"),
+    (r"\text{The only solution is } (1,1)", "(1,2)"),
+    (r"\text{There is no } n=5", "5"),
+    (r"n \ne 5", "n = 5"),
+    (r"180 - 2\alpha", r"180-\alpha"),
+    (r"\pi - 2\alpha", r"180^\circ - \alpha"),
+    ("f(x)=|x|", "f(x)=x"),
+    (r"\tan\theta = \frac{3}{4}", r"\tan\theta=\frac{4}{3}"),
+    ("x^2-5x+6", "(x-2)(x+3)"),
+    (r"1 + 2 + \dots + n", r"1+2+\dots+(n-1)"),
+    (r"n=1 \text{ and all even } n", r"\text{all even } n"),
+    (r"60^\circ+\alpha", r"60+2\alpha"),
+    (r"\sin 30^\circ", r"\sin 30"),
+    (r"2\pi", "2"),
+    (r"\frac{n(n+1)}{2}", r"\frac{n(n-1)}{2}"),
+    ("2^{n}-1", "2^{n}+1"),
+    ("(x-2)^2+y^2=4", "(x+2)^2+y^2=4"),
+    ("y^2=4x", "x^2=4y"),
+    ("x+y=1", "x-y=1"),
+    (r"n=2k+1, k\in\mathbb{Z}", r"n=2k, k\in\mathbb{Z}"),
+    (r"\text{All odd primes}", r"\text{all primes}"),
+    (r"n\ge 2", "n > 2"),
+    ("a=1,b=2,c=3", "a=1,b=3,c=2"),
+    ("(1,2),(2,3)", "(1,2),(3,2)"),
+    ("f(x)=2x+1", "f(x)=2x-1"),
+    ("f(x)=ax+b", "f(x)=ax"),
+    ("f(x)=x^2+c", "f(x)=x^2"),
+    ("f(x)=x^2", "f(x)=x^2+c"),
+    ("P(x)=x", "P(x)=x^2"),
+    ("P(x)=cx^n", "P(x)=x^n"),
+    (r"\text{exactly } 5", r"\text{at least } 5"),
+    (r"\{1,2,3,\dots,10\}", r"\{1,2,3,\dots,11\}"),
+    (r"\{1,2,3,\dots,10\}", "10"),
+    ("x=1", "x=1, y=2"),
+    ("x=1", r"x\ge 1"),
+    ("x=1", r"x = \pm 1"),
+    (r"(-\infty,1)", r"(-\infty,1]"),
+    ("(0,1)", "[0,1]"),
+    (r"(0,1)\cup(2,3)", "(0,3)"),
+    ("m>n", r"m\ge n"),
+    ("1", "100"),
+    (r"\frac{1}{2}", "2"),
+    (r"\text{yes}, 4", r"\text{yes}, 5"),
+    (r"\text{yes}, 4", "4"),
+    (r"\text{no}", r"\text{not sure}"),
+    (r"\text{Alice}", r"\text{Alice or Bob}"),
+    (r"\text{Alice}", r"\text{not Alice}"),
+    ("A", "B"),
+    ("(A) 5", "(B) 5"),
+    ("(A) 5", "B"),
+    ("10:30", "10:31"),
+    (r"\text{March } 5", r"\text{March } 6"),
+    (r"5 \text{ km}", r"5 \text{ m}"),
+    (r"5 \text{ cm}^2", r"5 \text{ cm}^3"),
+    (r"5 \text{ cm}^2", r"5 \text{ cm}"),
+    ("2.5", "2.54"),
+    ("3.14", "3.2"),
+    ("0.333", "0.334"),
+    ("999", "1000"),
+    ("1{,}000", "1.000"),
+    ("12345678901234567890", "12345678901234567891"),
+    (r"\sqrt{2}+\sqrt{3}", r"\sqrt{5}"),
+    (r"\log_2 3", r"\log_3 2"),
+    (r"\ln 2", r"\log_{10} 2"),
+    (r"\binom{10}{3}", r"\binom{10}{4}"),
+    ("10!", "9!"),
+    ("i", "-i"),
+    ("1+i", "1-i"),
+]
+
+
+def verdict(gold: str, answer: str) -> bool:
+    return equal(normalise(gold), normalise(answer))
+
+
+@pytest.mark.parametrize(("gold", "answer"), EQUAL)
+def test_equal_in_both_orders(gold: str, answer: str) -> None:
+    assert verdict(gold, answer)
+    assert verdict(answer, gold)
+
+
+@pytest.mark.parametrize(("gold", "answer"), DIFFERENT)
+def test_different_in_both_orders(gold: str, answer: str) -> None:
+    assert not verdict(gold, answer)
+    assert not verdict(answer, gold)
