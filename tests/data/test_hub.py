@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,14 @@ def gsm8k(where: Path, **values: Any) -> Hub:
     return source
 
 
+def digits(golds: Sequence[str]) -> list[bool]:
+    return [gold.isdecimal() for gold in golds]
+
+
 def test_a_local_copy_of_a_hub_dataset(folder: Path) -> None:
     source = gsm8k(folder)
     assert check_light(source, {"prompt", "solution"}) == []
-    bundle = build_data(source, "grpo", True, X)
+    bundle = build_data(source, "grpo", True, parses=digits)
     assert bundle.test is not None
     assert sorted(bundle.train["solution"][:] + bundle.test["solution"][:]) == list("12345678")
     assert bundle.report["unparseable"]["train"]["count"] == 0

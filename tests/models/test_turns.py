@@ -206,7 +206,7 @@ def test_deepseeks_template_ends_and_drops_thinking():
 def test_prefill_reaches_the_rewards_and_what_scores_held_out_answers(tmp_path):
     from datasets import Dataset
 
-    from r1lab.evaluation.around import _scorer
+    from r1lab.evaluation.around import scorer_for
     from r1lab.rewards.build import build_rewards
 
     loaded = load(node(id=str(model_folder(tmp_path, deepseek()))), "cpu")
@@ -216,4 +216,7 @@ def test_prefill_reaches_the_rewards_and_what_scores_held_out_answers(tmp_path):
     assert build_rewards(nodes, loaded.prefill)[0][0](answer) == [1.0]
     assert build_rewards(nodes)[0][0](answer) == [0.0]
     rows = Dataset.from_dict({"prompt": ["?"], "solution": ["4"]})
-    assert _scorer(rows, loaded.prefill).reward.prefill == "<think>\n"
+    scorer = scorer_for(rows, {}, loaded.prefill)
+    assert scorer(completions=["\\boxed{4}\n</think>\n4"], prompts=["?"], solution=["4"]) == [1.0]
+    hidden = ["\\boxed{4} and I never stop thinking"]
+    assert scorer(completions=hidden, prompts=["?"], solution=["4"]) == [0.0]
