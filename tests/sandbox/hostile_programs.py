@@ -32,6 +32,8 @@ class Hostile:
     language: str = "python"
     limits: dict[str, float] = field(default_factory=dict)
     slow: bool = False
+    #: The architecture whose system calls' numbers it has, if any.
+    machine: str | None = None
 
 
 def one(name: str, source: str, *status: str, **rest: object) -> Hostile:
@@ -71,11 +73,13 @@ MORE_THAN_ITS_SHARE = [
         "import mmap\nx = [mmap.mmap(-1, 64 << 20) for _ in range(100)]\n"
         "for m in x:\n    m.write(bytes(64 << 20))",
         "runtime_error",
+        prints=("Operation not permitted",),
     ),
     one(
         "memory in files without names",
         "import os\nwhile True:\n    os.write(os.memfd_create('x'), bytes(1 << 24))",
         "runtime_error",
+        prints=("Operation not permitted",),
     ),
     one(
         "memory in System V segments",

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from r1lab.errors import PrerequisiteError
+from r1lab.sandbox import seccomp
 from r1lab.sandbox.base import Job, Limits, Program
 from r1lab.sandbox.local import Local
 from tests.sandbox.machine import isolated
@@ -92,6 +93,7 @@ def test_close_ends_what_runs():
 def test_nothing_outlives_the_caller(number):
     isolated()
     code = """
+from r1lab.sandbox import seccomp
 from r1lab.sandbox.base import Job, Limits, Program
 from r1lab.sandbox.local import Local
 provider = Local(parallel=2)
@@ -128,6 +130,19 @@ def test_where_nothing_isolates_nothing_runs(monkeypatch):
     results = provider.run(ADD, ["1 2", "3 4"], PATIENT)
     assert [r.status for r in results] == ["infrastructure"] * 2
     assert "no namespaces" in results[0].message
+
+
+def test_without_the_library_of_filters_nothing_runs(monkeypatch):
+    def missing(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(seccomp.ctypes, "CDLL", missing)
+    seccomp.syscall_filter.cache_clear()
+    try:
+        with pytest.raises(PrerequisiteError, match="libseccomp is missing"):
+            Local().isolation()
+    finally:
+        seccomp.syscall_filter.cache_clear()
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
