@@ -26,7 +26,10 @@ from r1lab.errors import ConfigError, Problem
 
 STATUS = "status.json"
 #: Where results go and how they are shown: no part of what a run is.
-_NOT_IDENTITY = ("run_name", "output_dir", "resume", "log_level", "tracking", "hub")
+_NOT_IDENTITY = (
+    *("run_name", "output_dir", "resume", "log_level", "tracking", "hub"),
+    *("objective", "sweep"),
+)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 
 

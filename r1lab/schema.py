@@ -74,11 +74,15 @@ class Hardware:
     kind: str = "auto"
     device: str = "auto"  # auto | cpu | cuda
     distributed: str = "none"  # none | ddp | deepspeed | fsdp
-    processes: Any = 1  # a number, or auto (one a GPU)
+    processes: Any = 1  # on each machine: a number, or auto (one a GPU)
+    nodes: int = 1  # machines
     zero_stage: int = 0
     offload: bool = False
+    deepspeed_config: str | None = None  # a name in launchers/deepspeed, or the path of a file
     mixed_precision: str = "auto"  # auto | no | bf16 | fp16
     gpu_memory_gib: float | None = None
+    peak_tflops: float | None = None  # of one GPU at the training precision, for `plan`
+    price_per_gpu_hour: float | None = None  # in any currency, for `plan`
 
 
 @dataclass
@@ -109,8 +113,18 @@ class Hub:
 
 
 @dataclass
+class Sweep:
+    """What a sweep (``-m``) adds to its points; no part of what a run is."""
+
+    name: str | None = None  # null: from the grid, so that the same line finds the same sweep
+    seeds: list[int] = field(default_factory=list)  # every point is run with each of them
+
+
+@dataclass
 class Root:
     seed: int = 42
+    objective: str = "heldout/accuracy"  # the final metric that a sweep compares its points by
+    sweep: Sweep = field(default_factory=Sweep)
     run_name: str | None = None
     output_dir: str = "outputs"
     resume: str = "auto"

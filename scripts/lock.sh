@@ -6,11 +6,12 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 torch=${TORCH:-2.13.0}
 python=${R1LAB_PYTHON:-python3.11}
-extras=dev,plots,slurm,smollm2,wandb,zh
+extras=deepspeed,dev,optuna,plots,slurm,smollm2,wandb,zh
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 "$python" -m venv "$scratch/venv"
+export DS_BUILD_OPS=0 # nothing is compiled for a lock
 pip=("$scratch/venv/bin/python" -m pip --disable-pip-version-check)
 "${pip[@]}" install -q 'pip>=24.2,<27'
 "${pip[@]}" install -q "torch==$torch"

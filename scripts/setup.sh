@@ -12,7 +12,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${R1LAB_VENV:-$root/.venv}
-extras=dev,plots,slurm,zh
+extras=deepspeed,dev,optuna,plots,slurm,zh
 
 fail() {
     printf 'setup: %s\n    fix: %s\n' "$1" "$2" >&2
@@ -47,6 +47,8 @@ made_from=$(cat "$root/constraints.txt" "$root/pyproject.toml" "$root/scripts/se
     "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
 stamp=$venv/.r1lab-setup
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
+# DeepSpeed's operators are compiled when they are first used, and not at all on a machine without a GPU.
+export DS_BUILD_OPS=0
 
 read_stamp() { sed -n "$1p" "$stamp" 2>/dev/null || true; }
 
