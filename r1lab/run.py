@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from r1lab import targets
 from r1lab.callbacks.base import RunContext
+from r1lab.callbacks.stop import agree
 from r1lab.data.build import DataBundle, build_data
 from r1lab.evaluation.around import Evaluator
+from r1lab.launch.ranks import from_environment
+from r1lab.launch.strategy import check_strategy, prepare
 from r1lab.models.load import Loaded, load
 from r1lab.rewards.base import needed_columns
 from r1lab.rewards.build import build_rewards
-from r1lab.tracking import Tracker
+from r1lab.tracking import DisabledTracker, Tracker
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -30,17 +33,26 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
 
     Raises R1labError for what the user can mend; anything else is a bug.
     """
+    from accelerate import PartialState
     from transformers import set_seed
 
     config, facts = plan["config"], plan["run"]
     folder = Path(facts["dir"])
-    tracker = Tracker.open(config, folder, facts["name"], facts["run_id"])
+    first = from_environment().is_first
+    tracker = (
+        Tracker.open(config, folder, facts["name"], facts["run_id"])
+        if first
+        else DisabledTracker()  # every rank would write the same
+    )
+    prepare(config["hardware"], facts["device"])
     set_seed(config["seed"])
 
     rewards, weights = build_rewards(config["rewards"])
     for reward in rewards:
         reward.prepare()
-    data = _data(config, rewards)
+    settings = _settings(plan, weights)
+    with PartialState().local_main_process_first():  # one downloads, the others find it cached
+        data = _data(config, rewards)
     for split, rows in (("train", data.train), ("test", data.test)):
         if rows is not None:
             name = str(config["data"].get("name", "data"))
@@ -52,7 +64,8 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
     for reward in rewards:
         reward.prefill = loaded.prefill
     callbacks = _callbacks(config, stop)
-    trainer = _trainer(plan, loaded, data, rewards, weights, callbacks)
+    trainer = _trainer(settings, config, loaded, data, rewards, callbacks)
+    check_strategy(trainer.accelerator, config["hardware"])
     context = RunContext(
         run_dir=folder, tracker=tracker, config=config, trainer=trainer, tokenizer=loaded.tokenizer
     )
@@ -61,11 +74,11 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
 
     evaluator = Evaluator(config, data, loaded, trainer, folder, tracker)
     before = evaluator.before(resumed=facts["checkpoint"] is not None)
-    if stop.asked:
+    if agree(stop, trainer.accelerator):
         return False
     _say_start(plan, data, loaded)
     result = trainer.train(resume_from_checkpoint=facts["checkpoint"])
-    if trainer.state.global_step < trainer.state.max_steps and stop.asked:
+    if trainer.state.global_step < trainer.state.max_steps and stop.agreed:
         tracker.flush()
         return False
 
@@ -77,6 +90,9 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
         **(before.metrics("heldout_before") if before else {}),
         **evaluator.after(),
     }
+    trainer.accelerator.wait_for_everyone()
+    if not first:
+        return True
     (folder / "metrics.json").write_text(json.dumps(final, indent=2) + "\n")
     tracker.log_metrics(final, trainer.state.global_step)
     _publish(plan, data, final, model_dir, tracker)
@@ -117,31 +133,45 @@ def _callbacks(config: dict[str, Any], stop: StopRequest) -> list[Any]:
     return [Metrics(), Stop(stop), *listed]
 
 
-def _trainer(
-    plan: dict[str, Any],
-    loaded: Loaded,
-    data: DataBundle,
-    rewards: Sequence[Callable[..., Any]],
-    weights: Sequence[float],
-    callbacks: Sequence[Any],
-) -> Trainer:
+def _settings(plan: dict[str, Any], weights: Sequence[float]) -> Any:
+    """The trainer's config, which also joins this process to the others."""
     if plan["config"]["trainer"]["kind"] == "sft":
         from r1lab.trainers import sft
 
-        return sft.build(plan, loaded, data.train, data.test, callbacks)
+        return sft.config(plan)
     from r1lab.trainers import grpo
 
-    return grpo.build(plan, loaded, data.train, data.test, rewards, weights, callbacks)
+    return grpo.config(plan, weights)
+
+
+def _trainer(
+    settings: Any,
+    config: dict[str, Any],
+    loaded: Loaded,
+    data: DataBundle,
+    rewards: Sequence[Callable[..., Any]],
+    callbacks: Sequence[Any],
+) -> Trainer:
+    if config["trainer"]["kind"] == "sft":
+        from r1lab.trainers import sft
+
+        return sft.build(settings, loaded, data.train, data.test, callbacks)
+    from r1lab.trainers import grpo
+
+    return grpo.build(settings, loaded, data.train, data.test, rewards, callbacks)
 
 
 def _say_start(plan: dict[str, Any], data: DataBundle, loaded: Loaded) -> None:
     import torch
+    from accelerate import PartialState
 
-    parameters = sum(p.numel() for p in loaded.model.parameters())
+    # Under ZeRO-3 a parameter's own size is 0, and what it has when it is gathered is `ds_numel`.
+    parameters = sum(getattr(p, "ds_numel", p.numel()) for p in loaded.model.parameters())
     held_out = len(data.test) if data.test is not None else 0
     log.info(
-        "process 0 of 1 on %s, %d threads, 16-bit: %s; %.3g M parameters; "
+        "process 0 of %d on %s, %d threads, 16-bit: %s; %.3g M parameters; "
         "%d training rows, %d held out",
+        PartialState().num_processes,
         plan["run"]["device"],
         torch.get_num_threads(),
         plan["config"]["hardware"]["mixed_precision"],
@@ -161,7 +191,9 @@ def _save(
     model = trainer.accelerator.unwrap_model(trainer.model)
     # Training with gradient checkpointing turned it off.
     model.config.use_cache = config["model"]["use_cache"]
-    trainer.save_model(str(target))
+    trainer.save_model(str(target))  # by all ranks: shards are gathered
+    if not trainer.is_world_process_zero():
+        return target
     loaded.tokenizer.save_pretrained(target)
     model.generation_config.save_pretrained(target)
     log.info("saved %s", target)

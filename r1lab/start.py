@@ -7,21 +7,21 @@ The parent stays alive beside the worker, so a worker that is killed outright (o
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from r1lab import hardware, hub, rundir
-from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, ConfigError, Problem
-from r1lab.plan import Plan, make_plan
+from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, ConfigError, PrerequisiteError, Problem
+from r1lab.launch import local, ranks, rendezvous, settings
+from r1lab.launch.ranks import error_file
+from r1lab.plan import Plan, make_plan, resolve_hardware
 from r1lab.record import wandb_env
 from r1lab.secrets import redact
 from r1lab.validate import validate
@@ -76,10 +76,48 @@ def plan(config: dict[str, Any], as_json: bool) -> int:
     return MISTAKE if errors else 0
 
 
-def train(config: dict[str, Any], command: str) -> int:
-    """Train one configuration from validation to the registered model; returns the exit code."""
+def train(config: dict[str, Any], command: str, parent_run_id: str | None = None) -> int:
+    """Train one configuration from validation to the registered model; returns the exit code.
+
+    Where a launcher started several processes (torchrun, accelerate, Slurm), each of them calls
+    this: rank 0 leads, the others take its plan. ``parent_run_id`` is the MLflow run above this
+    one, a sweep's.
+    """
+    me = ranks.from_environment()
+    if me.world_size > 1 and not me.is_first:
+        return follow(me)
+    if me.world_size > 1:
+        config = ranks.adopted(config, me)
+        rendezvous.check_launcher(config["hardware"]["distributed"])
     made = check(config)
-    device = _ready(config)
+    device = _ready(config, me)
+    with rendezvous.lead(me) as meeting:
+        return _lead(config, command, made, device, parent_run_id, me, meeting)
+
+
+def follow(me: ranks.Rank) -> int:
+    """Another rank than the first of a launcher's: run one worker on the plan that rank 0 made."""
+    meeting, plan_file, code = rendezvous.follow()
+    if plan_file is None:
+        return code
+    facts = json.loads(Path(plan_file).read_text())
+    places = _places(facts["config"], facts["run"]["device"], me)
+    ended = local.run(Path(plan_file), places, None, meeting.broken)
+    state, error = _outcome(ended, Path(facts["run"]["dir"]))
+    if state == "failed":
+        meeting.fail(me.rank, error or "")
+    return _exit_code(state, ended)
+
+
+def _lead(
+    config: dict[str, Any],
+    command: str,
+    made: Plan,
+    device: str,
+    parent_run_id: str | None,
+    me: ranks.Rank,
+    meeting: rendezvous.Meeting,
+) -> int:
     folder = rundir.claim(config, command)
     for line in folder.skipped:
         print(f"r1lab: passing over a broken checkpoint: {line}", file=sys.stderr)
@@ -92,41 +130,88 @@ def train(config: dict[str, Any], command: str) -> int:
 
     tracker = None
     try:
-        tracker = Tracker.open(config, folder.path, folder.name, folder.run_id)
+        tracker = Tracker.open(config, folder.path, folder.name, folder.run_id, parent_run_id)
         rundir.write_status(folder.path, run_id=tracker.run_id)
         plan_file = _write_plan(config, made, folder, tracker.run_id, command, device)
         tracker.log_start(config, collect(config), command)
-        code = _worker(plan_file, device, folder.lock.fileno())
+        places = _places(config, device, me)
+        meeting.plan(str(plan_file))
+        broken = meeting.broken if me.world_size > 1 else None
+        ended = local.run(plan_file, places, folder.lock.fileno(), broken)
     except BaseException as failure:
         if tracker is not None:
             tracker.finish("FAILED", traceback.format_exc())
         rundir.write_status(folder.path, state="failed", ended=_now(), error=redact(repr(failure)))
         raise
-    state, error = _outcome(code, folder.path)
+    state, error = _outcome(ended, folder.path)
+    elsewhere = meeting.failed()
+    if elsewhere is not None:
+        state, error = "failed", elsewhere["error"]
+    elif state == "failed":
+        meeting.fail(me.rank, error or "")
     tracker.finish(_IN_MLFLOW[state], error)
     rundir.write_status(folder.path, state=state, ended=_now(), error=error)
     _conclude(folder, state, error, tracker.url)
+    return _exit_code(state, ended)
+
+
+def _exit_code(state: str, ended: list[local.Ended]) -> int:
+    if state != "failed":
+        return {"finished": 0, "killed": INTERRUPTED}[state]
     # The worker has said a user's mistake already.
-    failed = MISTAKE if code == MISTAKE else FAILED
-    return {"finished": 0, "killed": INTERRUPTED}.get(state, failed)
+    return MISTAKE if any(one.code == MISTAKE for one in ended) else FAILED
 
 
-def _ready(config: dict[str, Any]) -> str:
+def _ready(config: dict[str, Any], me: ranks.Rank) -> str:
     """The device; raises for what this machine, its network or this version cannot do."""
-    several = config["hardware"]["distributed"] != "none"
-    if several or config["hardware"]["processes"] not in (1, "auto"):
+    wanted = config["hardware"]
+    device = hardware.device(config)
+    processes = resolve_hardware(wanted)["processes"]
+    if wanted["nodes"] > 1 and me.world_size == 1:
         raise ConfigError(
             Problem(
-                "hardware",
-                config["hardware"]["kind"],
-                "this version plans runs of several processes but trains in one",
-                "see it with `python -m r1lab plan ...`, or train with hardware=auto",
+                "hardware.nodes",
+                wanted["nodes"],
+                "this machine starts its own processes only",
+                "start it on all of them: hydra/launcher=submitit_slurm, launchers/slurm/, or "
+                "torchrun --nnodes on each",
             )
         )
-    device = hardware.device(config)
+    if device == "cuda" and processes > hardware.gpu_count() and me.world_size == 1:
+        raise PrerequisiteError(
+            f"{processes - hardware.gpu_count()} GPUs",
+            f"hardware.processes={processes} wants one for each, and this machine shows "
+            f"{hardware.gpu_count()}",
+            "set hardware.processes=auto, or hardware.device=cpu to try it on the CPU",
+        )
+    if wanted["distributed"] == "deepspeed":
+        settings.read_deepspeed(wanted)
+        if importlib.util.find_spec("deepspeed") is None:
+            raise PrerequisiteError(
+                "deepspeed",
+                f"hardware={wanted['kind']} needs it",
+                "DS_BUILD_OPS=0 pip install 'r1lab[deepspeed]'",
+            )
     hub.check_access(config, rundir.locate(config)[1].get("run_id"))
     wandb_env.report_to(config)
     return device
+
+
+def _places(config: dict[str, Any], device: str, me: ranks.Rank) -> list[dict[str, str]]:
+    """The environment of every worker that this process starts."""
+    base = settings.environment(config, device)
+    if me.world_size > 1:  # a launcher has said which one; its store serves the workers as well
+        return [{**base, **rendezvous.worker_variables()}]
+    count = resolve_hardware(config["hardware"])["processes"]
+    if count == 1 and config["hardware"]["distributed"] == "none":
+        return [base]
+    # Threads of several processes that share few cores made torch 10 to 30 times slower.
+    base.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // count)))
+    port = local.free_port()
+    return [
+        {**base, **local.variables(ranks.Rank(i, count, i, count), "127.0.0.1", port)}
+        for i in range(count)
+    ]
 
 
 def _write_plan(
@@ -160,61 +245,28 @@ def _write_plan(
     return path
 
 
-def _worker(plan_file: Path, device: str, lock: int) -> int:
-    """Run the worker on ``plan_file`` and wait; a signal to this process is passed on to it."""
-    environment = {
-        **os.environ,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": os.pathsep.join([part or os.getcwd() for part in sys.path]),
-    }
-    if device == "cpu":
-        # Threads that spin while they wait take the core that the next one needs: measured 1.4
-        # against 22.5 generated tokens a second on two contended cores.
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        environment.setdefault("CUDA_VISIBLE_DEVICES", "")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "r1lab.worker", str(plan_file)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        pass_fds=(lock,),  # the folder stays locked until the worker is gone as well
-        process_group=0,  # Ctrl-C reaches this process, which passes it on once
-    )
-    with _passing_on_signals(process):
-        return process.wait()
+def _outcome(ended: list[local.Ended], folder: Path) -> tuple[str, str | None]:
+    """(state, error text) from how the workers ended, and the notes that they left."""
+    bad = [one for one in ended if one.code not in (0, INTERRUPTED)]
+    if not bad:
+        return ("killed" if any(one.code == INTERRUPTED for one in ended) else "finished"), None
+    notes = {one.rank: error_file(folder, one.rank) for one in bad}
+    written = [rank for rank, note in notes.items() if note.is_file()]
+    first = bad[0]
+    if first.code < 0 or not written:
+        return "failed", _unexplained(first, len(ended))
+    # The others fail of the first one's end, so its note is the oldest.
+    rank = min(written, key=lambda rank: notes[rank].stat().st_mtime_ns)
+    return "failed", notes[rank].read_text()
 
 
-@contextmanager
-def _passing_on_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    def pass_on(number: int, frame: Any) -> None:
-        if process.poll() is None:
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def _outcome(code: int, folder: Path) -> tuple[str, str | None]:
-    """(state, error text) from the worker's exit code and the file it left."""
-    if code == 0:
-        return "finished", None
-    if code == INTERRUPTED:
-        return "killed", None
-    note = folder / "error.txt"
-    if code > 0 and note.is_file():
-        return "failed", note.read_text()
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = " (out of memory? `plan` estimates what a run needs)" if name == "SIGKILL" else ""
-        return "failed", f"the worker process was killed by {name}{hint}"
-    return "failed", f"the worker process ended with exit code {code} and left no message"
+def _unexplained(one: local.Ended, count: int) -> str:
+    who = "the worker process" if count == 1 else f"the worker process of rank {one.rank}"
+    if one.code > 0:
+        return f"{who} ended with exit code {one.code} and left no message"
+    name = signal.Signals(-one.code).name
+    hint = " (out of memory? `plan` estimates what a run needs)" if name == "SIGKILL" else ""
+    return f"{who} was killed by {name}{hint}"
 
 
 def _announce(folder: rundir.RunFolder) -> None:

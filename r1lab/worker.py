@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, R1labError
+from r1lab.launch.local import STOP_SIGNALS
+from r1lab.launch.ranks import error_file, from_environment
 from r1lab.secrets import install_log_redaction, learn, redact_text
 
 log = logging.getLogger("r1lab")
@@ -25,19 +27,28 @@ _PR_SET_PDEATHSIG = 1
 
 
 class StopRequest:
-    """Whether SIGINT or SIGTERM asked the run to stop. A second one stops at once."""
+    """Whether a signal asked this process to stop, and whether all ranks have agreed to.
+
+    A second SIGINT stops at once. SIGTERM and SIGUSR2 (Slurm's, before a time limit) may come
+    twice: a scheduler sends them to every process, and r1lab's parent passes them on as well.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self.agreed = False
+        for number in STOP_SIGNALS:
             signal.signal(number, self._ask)
+        # The parent blocked them while this process started.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _ask(self, number: int, frame: Any) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self.asked = True
         print(
-            "\nstopping after this step with a checkpoint (again: stop at once)",
+            "\nstopping after this step with a checkpoint (Ctrl-C again: stop at once)",
             file=sys.stderr,
             flush=True,
         )
@@ -45,13 +56,14 @@ class StopRequest:
 
 def main(plan_file: str) -> int:
     """Run the plan; returns the exit code."""
+    rank = from_environment().rank
     _die_with_parent()
     stop = StopRequest()
     plan = json.loads(Path(plan_file).read_text())
     folder = Path(plan["run"]["dir"])
-    (folder / "error.txt").unlink(missing_ok=True)
+    error_file(folder, rank).unlink(missing_ok=True)
     learn(plan["config"])
-    set_up_logging(folder, plan["config"]["log_level"])
+    set_up_logging(folder, plan["config"]["log_level"], rank)
     from r1lab.run import run
 
     try:
@@ -59,19 +71,21 @@ def main(plan_file: str) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except R1labError as error:
-        _leave(folder, str(error))
-        _say(folder, error)
+        _leave(folder, rank, str(error))
+        if rank == 0:
+            _say(folder, error)
         return MISTAKE
     except Exception:
         text = redact_text(traceback.format_exc())
-        _leave(folder, text)
+        _leave(folder, rank, text)
         log.error("the run failed\n%s", text)
         return FAILED
     return 0 if finished else INTERRUPTED
 
 
-def _leave(folder: Path, text: str) -> None:
-    (folder / "error.txt").write_text(redact_text(text))
+def _leave(folder: Path, rank: int, text: str) -> None:
+    where = "" if from_environment().world_size == 1 else f"rank {rank}:\n"
+    error_file(folder, rank).write_text(where + redact_text(text))
 
 
 def _say(folder: Path, error: R1labError) -> None:
@@ -83,8 +97,12 @@ def _say(folder: Path, error: R1labError) -> None:
     show_error(error)
 
 
-def set_up_logging(folder: Path, level: str) -> None:
-    """Log to standard output and to ``log.txt``, with time, level and name; secrets are masked."""
+def set_up_logging(folder: Path, level: str, rank: int = 0) -> None:
+    """Log to standard output and to ``log.txt``, with time, level and name; secrets are masked.
+
+    The other ranks would say the same again: they write to ``log_rankN.txt``, and only errors to
+    standard output.
+    """
     import datasets
     import transformers
 
@@ -92,8 +110,10 @@ def set_up_logging(folder: Path, level: str) -> None:
     form = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handlers: list[logging.Handler] = [
         logging.StreamHandler(sys.stdout),
-        logging.FileHandler(folder / "log.txt"),
+        logging.FileHandler(folder / ("log.txt" if rank == 0 else f"log_rank{rank}.txt")),
     ]
+    if rank > 0:
+        handlers[0].setLevel(logging.ERROR)
     for handler in handlers:
         handler.setFormatter(form)
     # The step's lines: the metrics callback prints them above its bar, the file keeps them too.

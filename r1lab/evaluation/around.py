@@ -55,7 +55,7 @@ class Evaluator:
         """The score that training starts from; a resumed run keeps the one it began with."""
         if self._rows is None or not self._settings["before"]:
             return None
-        kept = heldout.load_score(self._folder, "heldout_before")
+        kept = self._kept("heldout_before")
         if kept is not None:
             return kept
         if resumed:
@@ -80,23 +80,44 @@ class Evaluator:
             metrics |= self._evaluate(f"benchmark_{name}", rows, step, prefix).metrics(prefix)
         return metrics
 
+    def _kept(self, name: str) -> Score | None:
+        """The score of an earlier start as rank 0 finds it: all ranks must agree on it."""
+        from accelerate.utils import broadcast_object_list
+
+        found = [heldout.load_score(self._folder, name)]
+        if self._trainer.accelerator.num_processes > 1:
+            broadcast_object_list(found)
+        return found[0]
+
     def _evaluate(self, name: str, rows: Dataset, step: int, prefix: str | None = None) -> Score:
-        model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+        from trl.models.utils import unwrap_model_for_generation
+
+        accelerator = self._trainer.accelerator
         trained = self._config["trainer"]["args"].get("max_completion_length")
         recipe = self._config["model"]["recipe"]["grpo"]["max_completion_length"]
         longest = self._settings["max_new_tokens"] or trained or recipe
         scorer = scorer_for(rows, self._config["rewards"], self._loaded.prefill)
         assert scorer is not None  # rows that nothing can score are no evaluation's
-        score, records = heldout.evaluate(
-            model,
-            self._loaded.tokenizer,
-            rows,
-            self._settings,
-            longest,
-            scorer,
-            self._config["seed"],
-            self._loaded.template_kwargs,
-        )
+        # Shards of the weights (ZeRO-3) are gathered for the whole evaluation.
+        with unwrap_model_for_generation(
+            self._trainer.model_wrapped,
+            accelerator,
+            gradient_checkpointing_kwargs=self._trainer.args.gradient_checkpointing_kwargs,
+        ) as model:
+            score, records = heldout.evaluate(
+                model,
+                self._loaded.tokenizer,
+                rows,
+                self._settings,
+                longest,
+                scorer,
+                self._config["seed"],
+                self._loaded.template_kwargs,
+                accelerator.process_index,
+                accelerator.num_processes,
+            )
+        if not accelerator.is_main_process:
+            return score
         for file in heldout.save(self._folder, name, score, records):
             self._tracker.log_artifact(file, "evaluation")
         self._tracker.log_metrics(score.metrics(prefix or name.removesuffix("_before")), step)

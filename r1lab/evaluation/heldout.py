@@ -8,6 +8,7 @@ evidence).
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -59,30 +60,41 @@ def evaluate(
     scorer: Callable[..., Sequence[float | None]],
     seed: int,
     template_kwargs: Mapping[str, Any] | None = None,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> tuple[Score, list[dict[str, Any]]]:
     """Sample ``settings['samples']`` answers a problem and score them with ``scorer`` (1.0 is
     right).
 
     ``rows`` hold ``prompt`` (messages) and the columns that the scorer needs. The global random
     state is left as it was found, so that evaluating does not change the training that follows.
-    Returns the score and one record an answer.
+    Returns the score and one record an answer, on every one of ``world_size`` ranks, which share
+    the work: all of them must call this.
     """
     import torch
+    from accelerate.utils import gather_object
 
     start = time.perf_counter()
     count = len(rows) if settings["problems"] is None else min(len(rows), settings["problems"])
-    picked = [dict(rows[index]) for index in range(count) for _ in range(settings["samples"])]
+    total = count * settings["samples"]
+    # As many on every rank: sharded weights are gathered by all of them together.
+    rounds = math.ceil(total / world_size)
+    mine = [min(turn * world_size + rank, total - 1) for turn in range(rounds)]
+    picked = [dict(rows[position // settings["samples"]]) for position in mine]
     records: list[dict[str, Any]] = []
     devices = [model.device] if model.device.type == "cuda" else []
     training = model.training
     kwargs = template_kwargs or {}
     model.eval()
     with torch.random.fork_rng(devices=devices), torch.inference_mode():
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + rank)
         for first in range(0, len(picked), settings["batch_size"]):
             batch = picked[first : first + settings["batch_size"]]
             records += _answer(model, tokenizer, batch, settings, max_new_tokens, scorer, kwargs)
     model.train(training)
+    placed = list(zip(mine, records, strict=True))
+    found = dict(gather_object(placed) if world_size > 1 else placed)
+    records = [found[position] for position in range(total)]
     for position, record in enumerate(records):
         record["problem"] = position // settings["samples"]
     return _score(records, count, settings["samples"], time.perf_counter() - start), records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from r1lab.launch.settings import precision
 from r1lab.record.wandb_env import report_to
 
 
@@ -13,7 +14,12 @@ def arguments(plan: dict[str, Any]) -> dict[str, Any]:
     :data:`r1lab.validate.OWNED` refuses the keys set here in `trainer.args`.
     """
     config, run = plan["config"], plan["run"]
+    strategy = config["hardware"]["distributed"]
+    chosen = precision(config["hardware"]["mixed_precision"], run["device"])
+    # Every parameter of a language model is used: looking for others costs a pass over the graph.
+    unused = {"ddp_find_unused_parameters": False} if strategy == "ddp" else {}
     return {
+        **unused,
         **config["trainer"]["args"],
         "output_dir": run["dir"],
         "run_name": run["name"],
@@ -21,12 +27,6 @@ def arguments(plan: dict[str, Any]) -> dict[str, Any]:
         "report_to": report_to(config),
         "remove_unused_columns": config["trainer"]["kind"] != "grpo",  # rewards read the others
         "use_cpu": run["device"] == "cpu",
-        **precision(config["hardware"]["mixed_precision"], run["device"]),
+        "bf16": chosen == "bf16",
+        "fp16": chosen == "fp16",
     }
-
-
-def precision(wanted: str, device: str) -> dict[str, bool]:
-    """``bf16`` and ``fp16``: auto is bfloat16 on a GPU and full precision on a CPU."""
-    if wanted == "auto":
-        wanted = "bf16" if device == "cuda" else "no"
-    return {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}

@@ -15,6 +15,7 @@ from r1lab.trainers.arguments import arguments
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import Trainer
+    from trl import GRPOConfig
 
     from r1lab.models.load import Loaded
 
@@ -41,18 +42,29 @@ def shortened(value: Any) -> Any:
     return value
 
 
+def config(plan: dict[str, Any], weights: Sequence[float]) -> GRPOConfig:
+    """TRL's config. Making it before the model tells transformers and accelerate how the processes
+    share the weights (ZeRO-3 loads them in parts)."""
+    from trl import GRPOConfig
+
+    return GRPOConfig(
+        **arguments(plan),
+        reward_weights=list(weights),
+        shuffle_dataset=plan["config"]["data"].get("shuffle", True),
+    )
+
+
 def build(
-    plan: dict[str, Any],
+    args: GRPOConfig,
     loaded: Loaded,
     train: Dataset,
     test: Dataset | None,
     rewards: Sequence[Callable[..., Any]],
-    weights: Sequence[float],
     callbacks: Sequence[Any],
 ) -> Trainer:
-    """A ``trl.GRPOTrainer`` for the plan. ``rewards`` and ``weights`` are in the config's order."""
+    """A ``trl.GRPOTrainer``. ``rewards`` are in the order of the weights in ``args``."""
     import torch
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
     class TimedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         """Adds to TRL's metrics: where a step's seconds went (`time/generate_s`, `time/reward_s`,
@@ -137,17 +149,12 @@ def build(
         for name in dict.fromkeys(column for reward in rewards for column in needed_columns(reward))
         if name in train.column_names
     ]
-    settings = arguments(plan)
     return TimedGRPOTrainer(
         model=loaded.model,
         reward_funcs=list(rewards),
-        args=GRPOConfig(
-            **settings,
-            reward_weights=list(weights),
-            shuffle_dataset=plan["config"]["data"].get("shuffle", True),
-        ),
+        args=args,
         train_dataset=train,
-        eval_dataset=test if settings.get("eval_strategy", "no") != "no" else None,
+        eval_dataset=test if args.eval_strategy != "no" else None,
         processing_class=loaded.tokenizer,
         callbacks=list(callbacks),
         peft_config=loaded.peft_config,

@@ -12,21 +12,33 @@ from r1lab.trainers.arguments import arguments
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import Trainer
+    from trl import SFTConfig
 
     from r1lab.models.load import Loaded
 
 log = logging.getLogger(__name__)
 
 
+def config(plan: dict[str, Any]) -> SFTConfig:
+    """TRL's config; rows that are ordered (``data.shuffle=false``) stay so. Made before the model,
+    as :func:`r1lab.trainers.grpo.config` is."""
+    from trl import SFTConfig
+
+    settings = arguments(plan)
+    if not plan["config"]["data"].get("shuffle", True):
+        settings["train_sampling_strategy"] = "sequential"
+    return SFTConfig(**settings)
+
+
 def build(
-    plan: dict[str, Any],
+    args: SFTConfig,
     loaded: Loaded,
     train: Dataset,
     test: Dataset | None,
     callbacks: Sequence[Any],
 ) -> Trainer:
-    """A ``trl.SFTTrainer`` for the plan. Rows that are ordered (``data.shuffle=false``) stay so."""
-    from trl import SFTConfig, SFTTrainer
+    """A ``trl.SFTTrainer``."""
+    from trl import SFTTrainer
 
     class CardlessSFTTrainer(SFTTrainer):  # type: ignore[misc]
         def create_model_card(self, *args: Any, **kwargs: Any) -> None:
@@ -37,12 +49,9 @@ def build(
             "the data's answers think, but the chat template removes what stands before </think>: "
             "the model will not learn to think (give model.chat_template one that keeps it)"
         )
-    settings = arguments(plan)
-    if not plan["config"]["data"].get("shuffle", True):
-        settings["train_sampling_strategy"] = "sequential"
     return CardlessSFTTrainer(
         model=loaded.model,
-        args=SFTConfig(**settings),
+        args=args,
         train_dataset=train,
         eval_dataset=test,
         processing_class=loaded.tokenizer,

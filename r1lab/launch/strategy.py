@@ -1,0 +1,38 @@
+"""What the worker does for the strategy that shares a model among processes: before and after it
+is set up.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+_EXPECTED = {"ddp": "MULTI_", "deepspeed": "DEEPSPEED", "fsdp": "FSDP"}
+
+
+def prepare(hardware: Mapping[str, Any], device: str) -> None:
+    """Called before anything is built for the strategy."""
+    if hardware["distributed"] == "deepspeed":
+        # DeepSpeed 0.19 calls torch's collectives by their old names, once a bucket and step.
+        warnings.filterwarnings(
+            "ignore", r"`torch\.distributed\.\w+` is deprecated", category=FutureWarning
+        )
+    if hardware["distributed"] == "deepspeed" and device == "cpu":
+        import deepspeed.ops
+
+        # Its shared-memory collectives are compiled at first use: two minutes, a compiler and
+        # ninja, for what gloo does as well.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def check_strategy(accelerator: Any, hardware: Mapping[str, Any]) -> None:
+    """Raise where accelerate set up another strategy than was asked for, which it does silently."""
+    wanted = hardware["distributed"]
+    if wanted == "none" or (wanted == "ddp" and accelerator.num_processes == 1):
+        return
+    found = accelerator.distributed_type.name
+    if not found.startswith(_EXPECTED[wanted]):
+        raise RuntimeError(
+            f"hardware={hardware['kind']} asks for {wanted}, and accelerate set up {found}"
+        )
