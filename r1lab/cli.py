@@ -29,6 +29,7 @@ from r1lab.errors import (
     suggest,
 )
 from r1lab.groups import config_dir, group_options
+from r1lab.launch.ranks import from_environment
 from r1lab.record.provenance import command_line
 from r1lab.secrets import redact_text
 
@@ -92,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except R1labError as error:
         if arguments[:1] == ["plan"] and "--json" in arguments and isinstance(error, ConfigError):
             _print_json(error.problems)
-        else:
+        elif from_environment().is_first:  # every rank of a launcher's finds the same
             show_error(error)
         return FAILED if isinstance(error, RunFailed) else MISTAKE
     except BrokenPipeError:  # `| head` has read enough
