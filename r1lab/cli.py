@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -33,6 +34,8 @@ from r1lab.launch.ranks import from_environment
 from r1lab.record.provenance import command_line
 from r1lab.secrets import redact_text
 
+#: Seconds by which other ranks fail later: launchers end all of them when one does.
+_LATER_S = 2.0
 _HYDRA_FLAGS = (
     "--cfg",
     "-c",
@@ -95,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_json(error.problems)
         elif from_environment().is_first:  # every rank of a launcher's finds the same
             show_error(error)
+        else:
+            time.sleep(_LATER_S)
         return FAILED if isinstance(error, RunFailed) else MISTAKE
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
