@@ -17,10 +17,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from r1lab import schema
-from r1lab.compose import attempt, compose, resolve
+from r1lab.compose import compose
 from r1lab.errors import (
     FAILED,
-    INTERRUPTED,
     MISTAKE,
     ConfigError,
     Problem,
@@ -33,6 +32,7 @@ from r1lab.groups import config_dir, group_options
 from r1lab.launch.ranks import from_environment
 from r1lab.record.provenance import command_line
 from r1lab.secrets import redact_text
+from r1lab.sweep.composing import composed
 
 #: Seconds by which other ranks fail later: launchers end all of them when one does.
 _LATER_S = 2.0
@@ -57,9 +57,11 @@ verbs
   train     compose, validate, plan, train, evaluate, register; the same line again resumes
   plan      the same checks and estimates, without training (--json: one object)
   rewards   score completions, audit golds, play known hacks (`rewards --help`)
+  sweep     status, resume, cancel, table of a sweep's folder (`sweep --help`)
 
 flags
-  -m, --multirun      sweep: an override with several values becomes several runs
+  -m, --multirun      sweep: an override with several values becomes several runs; the same line
+                      again runs what is missing (hydra.launcher.parallel=N runs N at once)
   --config-dir DIR    a folder of your own configs (DIR/rewards/mine.yaml, DIR/experiment/x.yaml)
   --cfg job           print the composed configuration
   --version
@@ -70,7 +72,9 @@ groups (write GROUP=NAME; rewards and callbacks take lists)
 examples
   python -m r1lab trainer=grpo 'rewards=[accuracy,cosine]'
   python -m r1lab plan trainer=grpo model=qwen2_5_7b data=gsm8k hardware=deepspeed_z3
-  python -m r1lab -m seed=1,2,3
+  python -m r1lab -m trainer.args.learning_rate=1e-5,3e-5 'sweep.seeds=[1,2,3]'
+  python -m r1lab -m hydra/sweeper=optuna 'trainer.args.learning_rate=tag(log,interval(1e-6,1e-4))'
+  python -m r1lab sweep status outputs/sweeps/NAME
   python -m r1lab rewards score answers.jsonl 'rewards=[accuracy,cosine]'
 """
 _GROUPS = (
@@ -83,6 +87,8 @@ _GROUPS = (
     "callbacks",
     "hardware",
     "experiment",
+    "hydra/launcher",
+    "hydra/sweeper",
 )
 
 
@@ -126,6 +132,10 @@ def _run(arguments: list[str]) -> int:
         from r1lab.lab.command import main as lab
 
         return lab(rest)
+    if verb == "sweep":
+        from r1lab.sweep.command import main as sweep
+
+        return sweep(rest, again=_sweep)
     if "-h" in rest or "--help" in rest:
         print(_help())
         return 0
@@ -134,36 +144,21 @@ def _run(arguments: list[str]) -> int:
         return 0
     flags, overrides, dirs = _split_flags(rest, verb)
     if "--multirun" in flags:
-        return _sweep(overrides, dirs, rest, verb)
+        return _sweep(overrides, dirs, verb)
     if any(flag in _HYDRA_FLAGS for flag in flags):
         compose(overrides, dirs)
         _hydra_main([item for item in rest if item != "--json"], _nothing)
         return 0
     from r1lab import start
 
-    config = _composed(overrides, dirs)
+    config = composed(overrides, dirs)
+    if config["sweep"]["seeds"] or config["sweep"]["name"]:
+        said = "belongs to a sweep, and this is a single run"
+        raise ConfigError(Problem("sweep", config["sweep"], said, "add -m, or leave it out"))
     command = command_line(arguments)
     if verb == "plan":
         return start.plan(config, as_json="--json" in flags)
     return start.train(config, command)
-
-
-def _composed(overrides: list[str], dirs: list[str]) -> dict[str, Any]:
-    """The resolved config; a ConfigError holds what composing and validating find, together."""
-    from r1lab import start
-
-    composed, problems = attempt(overrides, dirs)
-    if composed is None:
-        raise ConfigError(problems)
-    try:
-        config = resolve(composed)
-        if not problems:
-            return config
-        start.check(config)
-    except ConfigError as error:
-        known = {problem.key for problem in problems}
-        problems += [problem for problem in error.problems if problem.key not in known]
-    raise ConfigError(problems)
 
 
 def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:
@@ -219,43 +214,18 @@ def _split_flags(rest: list[str], verb: str) -> tuple[list[str], list[str], list
     return flags, overrides, dirs
 
 
-def _sweep(overrides: list[str], dirs: list[str], rest: list[str], verb: str) -> int:
-    """Check every point of the sweep first: a mistake in the last one is not found after days."""
-    from r1lab import start
-
+def _sweep(overrides: list[str], dirs: list[str], verb: str) -> int:
+    """Check the whole sweep, let Hydra run it, and say what came of it."""
     if verb != "train":
         raise ConfigError(Problem("verb", verb, "does not sweep", "leave out -m, or the verb"))
-    seen: dict[str, Problem] = {}
-    for item in overrides:
-        plugin, _, name = item.partition("=")
-        if plugin in ("hydra/launcher", "hydra/sweeper") and name != "basic":
-            problem = Problem(
-                plugin,
-                name,
-                "this version sweeps a grid, one run after another on this machine",
-                f"leave {plugin} out",
-            )
-            seen[plugin] = problem
-            overrides = [other for other in overrides if other != item]
-    for point in _points(overrides):
-        try:
-            start.check(_composed(point, dirs))
-        except ConfigError as error:
-            seen.update({str(problem): problem for problem in error.problems})
-    if seen:
-        raise ConfigError(seen.values())
-    _hydra_main(rest, _job)
-    return 0
+    from r1lab.sweep import ending, request
 
-
-def _points(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each point of the grid."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    mine = [item for item in overrides if not item.startswith(("hydra.", "hydra/"))]
-    batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(mine), None)
-    return [list(point) for batch in batches for point in batch]
+    checked = request.check(overrides, dirs)
+    for warning in checked.warnings:
+        print(f"r1lab: warning: {warning}", file=sys.stderr)
+    with ending.concluded() as outcome:
+        _hydra_main(checked.arguments, _nothing)
+    return outcome.code
 
 
 def _hydra_main(arguments: list[str], function: Callable[[DictConfig], Any]) -> None:
@@ -268,21 +238,7 @@ def _hydra_main(arguments: list[str], function: Callable[[DictConfig], Any]) -> 
 
 
 def _nothing(config: DictConfig) -> None:
-    """``--cfg`` and ``--info`` print and return before the task would run."""
-
-
-def _job(config: DictConfig) -> None:
-    """One point of a sweep, in a worker process of its own."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from r1lab import start
-
-    command = command_line(HydraConfig.get().overrides.task)
-    code = start.train(resolve(config), command)
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
-    if code != 0:
-        raise RunFailed(f"a point failed (exit code {code}), the others were run: {command}")
+    """``--cfg`` and ``--info`` return before the task would run; a sweep's points run elsewhere."""
 
 
 def _help() -> str:
@@ -295,7 +251,7 @@ def _help() -> str:
                 group, line = "", ""
             line += f"{name} "
         rows.append((group, line))
-    return _HELP.format(groups="\n".join(f"  {group:<13} {line.rstrip()}" for group, line in rows))
+    return _HELP.format(groups="\n".join(f"  {group:<14} {line.rstrip()}" for group, line in rows))
 
 
 def _version() -> str:

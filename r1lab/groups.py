@@ -24,6 +24,7 @@ def group_options(group: str, extra_dirs: Sequence[str] = ()) -> list[str]:
 
 
 def groups(extra_dirs: Sequence[str]) -> dict[str, list[str]]:
+    """The options of every group but Hydra's own, which have more of them than these folders do."""
     folders = [config_dir(), *(Path(folder) for folder in extra_dirs)]
     names = {
         str(path.relative_to(folder))
@@ -31,4 +32,5 @@ def groups(extra_dirs: Sequence[str]) -> dict[str, list[str]]:
         for path in folder.rglob("*")
         if path.is_dir()
     }
-    return {name: group_options(name, extra_dirs) for name in sorted(names)}
+    own = sorted(name for name in names if name.partition("/")[0] != "hydra")
+    return {name: group_options(name, extra_dirs) for name in own}

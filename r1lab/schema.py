@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
-VERBS = ("train", "plan", "rewards")
+VERBS = ("train", "plan", "rewards", "sweep")
 
 
 @dataclass

@@ -14,9 +14,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from r1lab.errors import ConfigError, Problem
 from r1lab.sweep import points
@@ -27,8 +26,7 @@ _POLL_S = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass
-class _Running:
+class _Running(NamedTuple):
     """A point's process, and its log from where this start of it begins."""
 
     point: Point
@@ -66,6 +64,8 @@ class LocalLauncher(SweepLauncher):
 
     def _start(self, point: Point, number: int, count: int) -> None:
         print(f"point  {number}/{count} {point.label}  log {point.log}", flush=True)
+        log = point.log.open("a+b")
+        log.seek(0, os.SEEK_END)
         with point.log.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "r1lab.sweep.run_point", str(point.folder)],
@@ -79,9 +79,9 @@ class LocalLauncher(SweepLauncher):
                 },
                 process_group=0,  # Ctrl-C reaches this process, which passes it on once
             )
-            log = point.log.open("rb")
-            log.seek(out.tell())
         self._running.append(_Running(point, process, log, time.monotonic()))
+        if self._stopping:  # the signal came while the process was made
+            process.send_signal(signal.SIGTERM)
 
     def _look(self, row: _Running) -> None:
         """Show what a point has printed, if it is alone, and whether it has ended."""
@@ -95,7 +95,8 @@ class LocalLauncher(SweepLauncher):
         self._running.remove(row)
         status = points.read_status(row.point.folder)
         if status["state"] in (points.PENDING, points.RUNNING):
-            status = {"state": points.FAILED_STATE, "error": _silent_end(code), "exit_code": code}
+            state = points.KILLED if self._stopping else points.FAILED_STATE
+            status = {"state": state, "error": _silent_end(code), "exit_code": code}
             points.update_status(row.point.folder, ended=points.now(), **status)
         print(f"point  {row.point.label}: {_result(row.point, status, row.started)}", flush=True)
 

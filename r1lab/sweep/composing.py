@@ -6,21 +6,40 @@ ones again, and gets them from here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from r1lab.compose import attempt, resolve
 from r1lab.errors import ConfigError
 from r1lab.sweep import points
 
+_SEARCH = "hydra.searchpath="
+
+
+def search_path(overrides: Sequence[str], dirs: Sequence[str]) -> tuple[str, ...]:
+    """Where the user's own configs are: ``--config-dir`` folders and ``hydra.searchpath``."""
+    found = [f"file://{Path(folder).resolve()}" for folder in dirs]
+    for item in overrides:
+        if item.startswith(_SEARCH):
+            found += [part.strip() for part in item.removeprefix(_SEARCH).strip("[]").split(",")]
+    return tuple(dict.fromkeys(part for part in found if part))
+
+
+def search_override(search: Sequence[str]) -> list[str]:
+    return [f"{_SEARCH}[{','.join(search)}]"] if search else []
+
 
 @cache
-def compose_point(overrides: tuple[str, ...], dirs: tuple[str, ...]) -> dict[str, Any]:
+def compose_point(overrides: tuple[str, ...], search: tuple[str, ...]) -> dict[str, Any]:
     """The resolved, valid config of a point; ConfigError holds everything wrong with it.
 
     A ``run_name`` is the sweep's: a point's run adds its key, or the points would take it in turn.
     """
-    config = composed(list(overrides), list(dirs))
+    dirs = [part.removeprefix("file://") for part in search if part.startswith("file://")]
+    others = [part for part in search if not part.startswith("file://")]
+    config = composed([*overrides, *search_override(others)], dirs)
     if config["run_name"]:
         config["run_name"] = f"{config['run_name']}-{points.key_of(config)[:8]}"
     from r1lab import start

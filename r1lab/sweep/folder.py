@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -28,12 +28,15 @@ SWEEP = "sweep.json"
 
 @dataclass
 class Sweep:
-    """A sweep that this process runs; ``tracker`` is its MLflow parent run."""
+    """A sweep that this process runs; ``tracker`` is its MLflow parent run, ``keys`` are the points
+    that this start of it asked for (its folder may hold more).
+    """
 
     folder: Path
     facts: dict[str, Any]
     tracker: Tracker
     lock: IO[str]
+    keys: set[str] = field(default_factory=set)
     interrupted: bool = False
     detached: bool = False
 
@@ -117,7 +120,7 @@ def grid(overrides: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"swept": {}, "fixed": {}}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         kind = "swept" if override.is_sweep_override() else "fixed"
-        value = override.get_value_element_as_str()
+        value = (override.input_line or "").partition("=")[2]
         found[kind][override.get_key_element()] = redact_text(value)
     return found
 

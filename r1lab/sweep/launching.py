@@ -27,6 +27,8 @@ from r1lab.sweep import points
 from r1lab.sweep.points import Point
 
 _POLL_S = 1.0
+#: Nodes of a sweeper whose keys are what it varies.
+_SPACES = ("params", "search_space")
 
 
 class SweepLauncher(Launcher):
@@ -89,6 +91,9 @@ class SweepLauncher(Launcher):
             if now[key]["state"] not in (*points.IN_FLIGHT, points.FINISHED) and point.config
         ]
         _say(batch, now, busy, todo)
+        sweep.keys.update(batch)
+        for point in todo:
+            points.update_status(point.folder, state=points.PENDING, error=None, job_id=None)
         try:
             if self.attends_first:
                 self._attend(busy)
@@ -106,31 +111,48 @@ class SweepLauncher(Launcher):
         self, overrides: list[str], number: int, sweep_dir: Path, parent_run_id: str | None
     ) -> list[Point]:
         """The points of one job: one, or one for each of ``sweep.seeds``."""
-        from r1lab.sweep.composing import compose_point
+        from r1lab.sweep.composing import compose_point, search_path
 
+        search = search_path(list(self._hydra.overrides.hydra), ())
+        shell = self._shell()
+        swept = self._swept()
         found = []
-        for seed in list(self._shell()["sweep"]["seeds"]) or [None]:
+        for seed in list(shell["sweep"]["seeds"]) or [None]:
             mine = [*overrides, *([f"seed={seed}"] if seed is not None else [])]
-            command = command_line(mine)
-            shown = [item for item in overrides if not item.startswith("sweep.")]
+            config: dict[str, Any] = {}
+            why = None
             try:
-                config = compose_point(tuple(mine), tuple(self._search_path()))
+                config = compose_point(tuple(mine), search)
+                key = points.key_of(config)
             except ConfigError as error:  # a grid is checked before; a sampler's point is not
                 key = hashlib.sha256(repr(mine).encode()).hexdigest()[:12]
-                place = sweep_dir / "points" / key
-                point = Point(key, number, shown, seed, key, command, {}, parent_run_id, place)
-                points.write_point(point)
                 why = redact_text(str(error))
-                points.update_status(place, state=points.FAILED_STATE, error=why)
-                found.append(point)
-                continue
-            key = points.key_of(config)
-            group = points.group_of(config) if seed is not None else key
-            place = sweep_dir / "points" / key
-            point = Point(key, number, shown, seed, group, command, config, parent_run_id, place)
+            point = Point(
+                key=key,
+                number=number,
+                overrides=[item for item in overrides if not item.startswith("sweep.")],
+                settings=[item for item in overrides if item.partition("=")[0] in swept],
+                seed=seed,
+                group=points.group_of(config) if config and seed is not None else key,
+                command=command_line(mine),
+                config=config,
+                parent_run_id=parent_run_id,
+                folder=sweep_dir / "points" / key,
+            )
             points.write_point(point)
+            if why:
+                points.update_status(point.folder, state=points.FAILED_STATE, error=why)
             found.append(point)
         return found
+
+    def _swept(self) -> set[str]:
+        """The keys that the line or the sweeper's own node gives several values."""
+        from r1lab.sweep import folder
+
+        nodes = [OmegaConf.select(self._hydra, f"sweeper.{key}") for key in _SPACES]
+        given = OmegaConf.to_container(self._hydra.overrides.task)
+        assert isinstance(given, list)
+        return set(folder.grid(given)["swept"]).union(*(node or () for node in nodes))
 
     def _attend(self, busy: list[Point]) -> None:
         """Wait for points that an earlier start of this sweep left running."""
@@ -152,8 +174,8 @@ class SweepLauncher(Launcher):
         """
         found = [points.read_status(point.folder) for point in job]
         result = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
-        values = [status.get("objective") for status in found]
-        if all(value is not None for value in values):
+        values = [float(row["objective"]) for row in found if row.get("objective") is not None]
+        if len(values) == len(found):
             result.return_value = sum(values) / len(values)
             return result
         target = str(self._hydra.sweeper._target_)
@@ -184,25 +206,21 @@ class SweepLauncher(Launcher):
             "overrides": _without_mode(overrides),
             "cwd": os.getcwd(),
             "objective": shell["objective"],
-            "direction": _direction(self._hydra),
+            "direction": _direction(self._hydra, shell["objective"]),
             "seeds": shell["sweep"]["seeds"],
             "launcher": self._hydra.runtime.choices["hydra/launcher"],
             "scheduler": self.scheduler,
             "grid": folder.grid(given["task"]),
         }
 
-    def _search_path(self) -> list[str]:
-        """The user's own config folders."""
-        return [
-            str(source.path)
-            for source in self._hydra.runtime.config_sources
-            if source.schema == "file" and source.provider not in ("main", "hydra")
-        ]
 
+def _direction(hydra: DictConfig, objective: str) -> str:
+    """Whether the best is the largest: a sampler is told, a grid's table goes by the name."""
+    from r1lab.sweep.request import is_cost
 
-def _direction(hydra: DictConfig) -> str:
-    """Whether a larger objective is better: the sweeper's say, else maximize."""
-    said = OmegaConf.select(hydra, "sweeper.direction", default="maximize")
+    said = OmegaConf.select(hydra, "sweeper.direction")
+    if said is None:
+        return "minimize" if is_cost(objective) else "maximize"
     return str(getattr(said, "name", said))
 
 

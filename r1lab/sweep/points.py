@@ -34,10 +34,11 @@ IN_FLIGHT = (SUBMITTED, RUNNING)
 STATES = (PENDING, SUBMITTED, RUNNING, FINISHED, FAILED_STATE, KILLED, CANCELLED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a point is itself, and can be a key
 class Point:
     """One run of a sweep.
 
+    ``settings`` are those of the ``overrides`` that the sweep varies.
     ``group`` is the same for the runs that differ in nothing but the seeds of ``sweep.seeds``, and
     equal to ``key`` where there are none; ``number`` counts from 0 in the order of the grid.
     """
@@ -45,6 +46,7 @@ class Point:
     key: str
     number: int
     overrides: list[str]
+    settings: list[str]
     seed: int | None
     group: str
     command: str
@@ -60,7 +62,7 @@ class Point:
     def label(self) -> str:
         """What tells this point from the others, in one line."""
         seed = [f"seed={self.seed}"] if self.seed is not None else []
-        return redact_text(" ".join([*self.overrides, *seed])) or "(no overrides)"
+        return redact_text(" ".join([*self.settings, *seed])) or "the only point"
 
 
 def key_of(config: dict[str, Any]) -> str:
@@ -95,8 +97,8 @@ def read_points(sweep_dir: Path) -> list[Point]:
 
 def read_status(folder: Path) -> dict[str, Any]:
     """What the point's ``status.json`` says: state (one of :data:`STATES`), job_id, pid, host,
-    run_dir, fingerprint (the run's), run_id, log, objective, note, error, exit_code, started, ended. Empty where there is
-    none.
+    run_dir, fingerprint (the run's), run_id, log, objective, note, error, exit_code, started,
+    ended. Empty where there is none.
     """
     return rundir.read_status(folder)
 
@@ -152,6 +154,8 @@ def run_point(folder: Path) -> int:
         if not mine:
             print(f"r1lab: {folder} is running already, in process {read_status(folder)['pid']}")
             return MISTAKE
+        if read_status(folder).get("state") == CANCELLED:  # while it waited for its turn
+            return INTERRUPTED
         update_status(
             folder,
             state=RUNNING,

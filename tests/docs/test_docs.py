@@ -21,6 +21,7 @@ from r1lab.data.source import Source
 from r1lab.errors import ConfigError
 from r1lab.groups import group_options, groups
 from r1lab.planning.trl_fields import trainer_fields
+from r1lab.sweep import request
 from r1lab.targets import parameters
 from r1lab.validate import OWNED
 
@@ -231,7 +232,7 @@ def test_command_lines_compose_and_validate(page: Path, line: str) -> None:
     flags, overrides, _ = cli._split_flags(rest, verb)
     output = r"\n(    r1lab: \d+ problems?.*\n(?:      .*\n)+)"
     shown = re.search(rf"\$ {re.escape(line)}{output}", page.read_text())
-    points = cli._points(overrides) if "--multirun" in flags else [overrides]
+    points = request.points(overrides) if "--multirun" in flags else [overrides]
     if shown is None:
         for point in points:
             start.check(resolve(compose(point)))
