@@ -9,40 +9,16 @@ for grouped-query attention with a fused kernel and a gated MLP; the LM head is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from r1lab.planning.architecture import Architecture, trainable_parameters
+from r1lab.planning.architecture import Architecture
 from r1lab.planning.geometry import Arguments
-
-GIB = 1024**3
-Range = tuple[float, float]
+from r1lab.planning.states import GIB, Estimate, ModelStates, Range, mixed_precision
 
 #: Tokens of a prompt where nothing says how long they are: a short question, a long one.
 PROMPT_TOKENS = (64, 512)
 #: trl/kernels/chunked_logprob.py: tokens of a tile; trl/trainer/utils.py: its width in vocabulary.
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
-
-_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-#: NF4 with double quantization: 4 bits and 0.127 bits of constants (Dettmers et al. 2023, sec. 3);
-#: without double quantization 0.5 bits of constants.
-_QUANTIZED = {"4bit": (0.516, 0.5625), "8bit": (1.0, 1.01)}
-#: Moments an optimizer keeps for each trained parameter; unknown ones are counted as AdamW.
-_MOMENTS = {"sgd": 0, "adagrad": 1, "rmsprop": 1, "lion": 1, "adafactor": 0.01}
-
-
-@dataclass
-class Estimate:
-    """Ranges in bytes by part, and the assumptions they rest on."""
-
-    parts: dict[str, Range] = field(default_factory=dict)
-    assumptions: list[str] = field(default_factory=list)
-
-    def add(self, part: str, low: float, high: float | None = None) -> None:
-        self.parts[part] = (low, low if high is None else high)
-
-    def part(self, name: str) -> Range:
-        return self.parts.get(name, (0.0, 0.0))
 
 
 def device_bytes(
@@ -64,13 +40,17 @@ def device_bytes(
             "parameters": arch.parameters(),
             "assumptions": ["the batch is not valid, see the errors"],
         }
-    estimate = _Planner(arch, args, batch, model, hardware, prompt_tokens).estimate()
+    planner = _Planner(arch, args, batch, model, hardware, prompt_tokens)
+    estimate = planner.estimate()
     total = _total(estimate)
+    local = max(int(hardware.get("processes") or 1), 1)
+    host = tuple(local * sum(end[i] for end in estimate.host.values()) for i in (0, 1))
     return {
         "parts": {name: _gib(value) for name, value in estimate.parts.items()},
         "total": _gib(total),
+        "host": _gib((host[0], host[1])) if estimate.host else None,
         "parameters": arch.parameters(),
-        "trainable_parameters": trainable_parameters(arch, model),
+        "trainable_parameters": planner.states.trained,
         "architecture": arch.source,
         "assumptions": estimate.assumptions,
     }
@@ -83,7 +63,8 @@ def _total(estimate: Estimate) -> Range:
     """
     names = ("weights", "optimizer", "reference model", "runtime", "vLLM")
     resident = [estimate.part(name) for name in names]
-    training = [estimate.part(name) for name in ("gradients", "activations", "LM head")]
+    working = ("gradients", "activations", "LM head", "gathered layers")
+    training = [estimate.part(name) for name in working]
     generating = [estimate.part(name) for name in ("KV cache", "gathered weights")]
     low, high = (
         sum(r[i] for r in resident)
@@ -112,28 +93,20 @@ class _Planner:
         self.arch, self.args, self.batch = arch, args, batch
         self.model, self.hardware, self.prompt = model, hardware, prompt_tokens
         self.out = Estimate()
-        self.peft = str((model.get("peft") or {}).get("kind") or "none")
-        self.quantized = model.get("quantization")
-        dtype = str(model.get("dtype") or "auto")
-        # What the loader does: on a CPU, `auto` is float32 whatever the checkpoint's type.
-        auto = "float32" if hardware.get("device") == "cpu" else arch.dtype
-        self.dtype = auto if dtype == "auto" else dtype
-        self.weight_bytes = _BYTES.get(self.dtype, 4)
-        self.stage = _zero_stage(hardware)
-        self.shards = max(int(batch["processes"]), 1)
-        self.compute_bytes = self._compute_bytes()
-
-    def _compute_bytes(self) -> int:
-        """Bytes an activation takes: autocast's type, else the weights' own."""
-        precision = str(self.hardware.get("mixed_precision") or "auto")
-        on_cpu = self.hardware.get("device") == "cpu"
-        if precision in ("bf16", "fp16") or (precision == "auto" and not on_cpu):
-            return 2
-        return self.weight_bytes
+        self.states = ModelStates(
+            arch,
+            model,
+            hardware,
+            str(args["optim"] or "adamw_torch_fused"),
+            int(batch["processes"]),
+        )
+        self.peft = self.states.peft
+        # Bytes an activation takes: autocast's type, else the weights' own.
+        half = mixed_precision(hardware) != "no"
+        self.compute_bytes = 2 if half else self.states.weight_bytes
 
     def estimate(self) -> Estimate:
-        self._weights()
-        self._training_state()
+        self.states.add_to(self.out)
         tokens = self._tokens()
         self._activations(tokens)
         self._head(tokens)
@@ -146,65 +119,6 @@ class _Planner:
         phases = "training or generating, the larger" if self.batch["kind"] == "grpo" else "all"
         self.out.assumptions.append(f"total: {phases}; its high end adds 10% for fragmentation")
         return self.out
-
-    def _sharded(self, size: float, from_stage: int) -> float:
-        return size / self.shards if self.stage >= from_stage else size
-
-    def _model_bytes(self) -> Range:
-        """One copy of the weights as loaded: linear layers quantized, embeddings and norms not."""
-        total, linear = self.arch.parameters(), self.arch.linear_parameters()
-        if self.quantized not in _QUANTIZED:
-            return total * self.weight_bytes, total * self.weight_bytes
-        low, high = _QUANTIZED[str(self.quantized)]
-        rest = (total - linear) * self.weight_bytes
-        return linear * low + rest, linear * high + rest
-
-    def _weights(self) -> None:
-        low, high = (self._sharded(size, 3) for size in self._model_bytes())
-        adapters = float(self._trainable() * self._adapter_bytes()) if self.peft != "none" else 0.0
-        adapters = self._sharded(adapters, 3)
-        self.out.add("weights", low + adapters, high + adapters)
-        self.out.assumptions.append(
-            f"weights in {self.dtype}"
-            + (f", linear layers in {self.quantized}" * bool(self.quantized))
-        )
-
-    def _trainable(self) -> int:
-        return trainable_parameters(self.arch, self.model)
-
-    def _adapter_bytes(self) -> int:
-        """PEFT keeps adapters in float32; TRL casts them to bf16 over a quantized base, and leaves
-        them in the base's type under ZeRO-3."""
-        if self.quantized:
-            return 2
-        deepspeed_z3 = self.stage == 3 and self.hardware.get("distributed") == "deepspeed"
-        return self.weight_bytes if deepspeed_z3 else 4
-
-    def _training_state(self) -> None:
-        """Gradients and optimizer. Plain torch keeps both in the parameter's type; DeepSpeed and
-        FSDP keep a float32 master copy and float32 moments (12 bytes a parameter with AdamW)."""
-        trained = self._trainable()
-        own = self._adapter_bytes() if self.peft != "none" else self.weight_bytes
-        sharding = self.stage > 0
-        gradient = self._sharded(trained * own, 2)
-        buckets = trained * own if self.hardware.get("distributed") == "ddp" else 0
-        self.out.add("gradients", gradient, gradient * (2 if sharding else 1) + buckets)
-
-        name = str(self.args["optim"] or "adamw_torch_fused")
-        moments = next((n for key, n in _MOMENTS.items() if key in name), 2)
-        eight_bit = "8bit" in name
-        each = 1 if eight_bit else (4 if sharding else own)
-        master = 4 if sharding and own < 4 else 0
-        size = self._sharded(trained * (moments * each + master), 1)
-        offloaded = bool(self.hardware.get("offload"))
-        self.out.add(
-            "optimizer", 0 if offloaded or "paged" in name else size, 0 if offloaded else size
-        )
-        held = "float32 with a master copy" if sharding else "the weights' type"
-        self.out.assumptions.append(
-            f"{name}: {moments} moment(s) a trained parameter in {'8 bits' if eight_bit else held}"
-            + (", offloaded to the CPU" if offloaded else "")
-        )
 
     def _tokens(self) -> tuple[Range, float]:
         """(sequence length, tokens that are scored) of one sequence of a micro-batch."""
@@ -277,7 +191,7 @@ class _Planner:
         """A frozen second copy for the KL term; with adapters, the base model is the reference."""
         if not self.args["beta"] or self.peft != "none":
             return
-        low, high = (self._sharded(size, 3) for size in self._model_bytes())
+        low, high = (self.states.sharded(size, 3) for size in self.states.copy_bytes())
         self.out.add("reference model", low, high)
         self.out.assumptions.append("beta is not 0: a frozen copy of the model for the KL term")
 
@@ -294,8 +208,8 @@ class _Planner:
         self.out.assumptions.append(
             f"{sequences} sequences generated at once on a device (batch x steps_per_generation)"
         )
-        if self.stage == 3 and self.args["ds3_gather_for_generation"]:
-            self.out.add("gathered weights", *self._model_bytes())
+        if self.states.stage == 3 and self.args["ds3_gather_for_generation"]:
+            self.out.add("gathered weights", *self.states.copy_bytes())
             self.out.assumptions.append("all weights are gathered on every device to generate")
 
     def _vllm(self) -> None:
@@ -310,17 +224,8 @@ class _Planner:
             self.out.add("vLLM", float(share) * float(memory) * GIB)
             self.out.assumptions.append(f"vLLM takes {share:g} of the device for itself")
         else:
-            low, high = self._model_bytes()
+            low, high = self.states.copy_bytes()
             self.out.add("vLLM", low, 2 * high)
             self.out.assumptions.append(
                 "vLLM holds its own weights and a cache; set gpu_memory_gib"
             )
-
-
-def _zero_stage(hardware: Mapping[str, Any]) -> int:
-    """What is divided over the devices: 0 nothing, 1 optimizer, 2 gradients too, 3 weights too."""
-    if hardware.get("distributed") == "fsdp":
-        return 3
-    if hardware.get("distributed") == "deepspeed":
-        return int(hardware.get("zero_stage") or 0)
-    return 0

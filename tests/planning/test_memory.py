@@ -30,6 +30,7 @@ def estimate(kind="grpo", args=None, model=None, processes=1, arch=QWEN_7B, **ha
     assert not problems
     node = {"dtype": "bfloat16", "quantization": None, "peft": {"kind": "none"}, **(model or {})}
     machine = {"device": "cuda", "distributed": "none", "mixed_precision": "bf16", **hardware}
+    machine.setdefault("processes", 1)  # on a machine; `processes` above are all ranks
     return device_bytes(arch, arguments, batch, node, machine)
 
 
@@ -66,12 +67,60 @@ def test_sixteen_bytes_a_parameter_under_zero_before_sharding():
     ],
 )
 def test_sharding_divides_what_it_should(hardware, sharded):
-    one = estimate(processes=1, **hardware)
-    eight = estimate(processes=8, **hardware)
+    two = estimate(processes=2, **hardware)
+    sixteen = estimate(processes=16, **hardware)
     for name in ("weights", "gradients", "optimizer"):
         factor = 8 if name in sharded else 1
-        assert part(one, name)[0] / part(eight, name)[0] == pytest.approx(factor, rel=0.01), name
-    assert part(one, "activations") == part(eight, "activations")
+        assert part(two, name)[0] / part(sixteen, name)[0] == pytest.approx(factor, rel=0.01), name
+    assert part(two, "activations") == part(sixteen, "activations")
+
+
+def test_ddps_buckets_hold_the_gradients_again():
+    alone, two = estimate(distributed="ddp"), estimate(processes=2, distributed="ddp")
+    assert part(two, "gradients")[0] == 2 * part(alone, "gradients")[0]
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_offloading_moves_the_training_state_to_the_cpu(stage):
+    wide = {"processes": 8, "distributed": "deepspeed", "zero_stage": stage}
+    here, moved = estimate(**wide), estimate(offload=True, **wide)
+    assert part(moved, "optimizer") == [0, 0]
+    assert part(moved, "gradients")[1] < 0.1 * part(here, "gradients")[0]
+    assert (part(moved, "weights") == [0, 0]) == (stage == 3)
+    # 12 bytes of optimizer, 4 of gradients, and at stage 3 the 2 of the weights, over all ranks
+    expected = (16 + 2 * (stage == 3)) * moved["parameters"] / GIB
+    assert moved["host"][0] == pytest.approx(expected / 8, rel=0.01)
+    assert here["host"] is None
+
+
+def test_a_machines_memory_counts_all_of_its_ranks():
+    machines = {"processes": 16, "distributed": "deepspeed", "zero_stage": 2, "offload": True}
+    one_a_machine = estimate(**machines)
+    arguments = Arguments("sft", {"max_length": 512})
+    batch, _ = batch_geometry(arguments, 16, None)
+    node = {"dtype": "bfloat16", "quantization": None, "peft": {"kind": "none"}}
+    eight = device_bytes(QWEN_7B, arguments, batch, node, {**machines, "processes": 8})
+    assert eight["host"][0] == pytest.approx(8 * one_a_machine["host"][0], rel=0.01)
+
+
+def test_layers_are_whole_while_they_compute():
+    wide = {"processes": 8, "distributed": "deepspeed"}
+    low, high = part(estimate(zero_stage=3, **wide), "gathered layers")
+    assert low == pytest.approx(2 * 152064 * 3584 / GIB, rel=0.01)  # the embedding
+    assert high == pytest.approx(2 * 1e9 / GIB, rel=0.01)  # stage3_max_live_parameters
+    assert "gathered layers" not in estimate(zero_stage=2, **wide)["parts"]
+    assert "gathered layers" in estimate(processes=8, distributed="fsdp")["parts"]
+
+
+def test_deepspeed_casts_weights_and_adapters_to_its_precision():
+    wide = {"processes": 2, "distributed": "deepspeed", "zero_stage": 2}
+    full = {"dtype": "float32"}
+    half, whole = estimate(model=full, **wide), estimate(model=full, mixed_precision="no", **wide)
+    assert part(whole, "weights")[0] == pytest.approx(2 * part(half, "weights")[0], rel=0.001)
+    assert part(whole, "optimizer") == part(half, "optimizer")  # float32 with a master copy
+    adapted = estimate(model={"peft": LORA}, **wide)
+    two_bytes = 2 * adapted["trainable_parameters"] / 2 / GIB  # over two ranks
+    assert part(adapted, "gradients")[0] == pytest.approx(two_bytes, abs=0.0006)
 
 
 def test_zero_3_gathers_the_weights_to_generate_unless_told_not_to():
