@@ -288,8 +288,9 @@ def _conclude(folder: rundir.RunFolder, state: str, error: str | None, url: str 
         print(f"stopped; checkpoint {last}. The same command goes on from there.")
     else:
         lines = (error or "unknown").strip().splitlines()
+        who, traceback_, _ = lines[0].partition("Traceback")  # "rank 1: ", where there are several
         # A traceback ends with what went wrong; a user's mistake begins with it.
-        shown = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+        shown = who + lines[-1] if traceback_ else lines[0]
         print(f"r1lab: the run failed: {shown}", file=sys.stderr)
         print(f"  log: {folder.path / 'log.txt'}", file=sys.stderr)
     if url:

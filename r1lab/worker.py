@@ -84,7 +84,7 @@ def main(plan_file: str) -> int:
 
 
 def _leave(folder: Path, rank: int, text: str) -> None:
-    where = "" if from_environment().world_size == 1 else f"rank {rank}:\n"
+    where = "" if from_environment().world_size == 1 else f"rank {rank}: "
     error_file(folder, rank).write_text(where + redact_text(text))
 
 

@@ -92,6 +92,8 @@ def environment(config: Mapping[str, Any], device: str) -> dict[str, str]:
         # against 22.5 generated tokens a second on two contended cores.
         kept.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         kept.setdefault("CUDA_VISIBLE_DEVICES", "")
+        # Else it is cpu:0, and torch cannot load a checkpoint's optimizer to a device of that name.
+        kept["ACCELERATE_TORCH_DEVICE"] = "cpu"
         kept.setdefault("DS_ACCELERATOR", "cpu")  # else it warns that it found no GPU
     return kept
 
