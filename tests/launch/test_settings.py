@@ -73,7 +73,12 @@ def test_fsdp_is_told_by_variables():
 
 @pytest.mark.parametrize(
     ("wanted", "device", "found"),
-    [("auto", "cpu", "no"), ("auto", "cuda", "bf16"), ("fp16", "cuda", "fp16"), ("no", "cuda", "no")],
+    [
+        ("auto", "cpu", "no"),
+        ("auto", "cuda", "bf16"),
+        ("fp16", "cuda", "fp16"),
+        ("no", "cuda", "no"),
+    ],
 )
 def test_precision(wanted, device, found):
     assert precision(wanted, device) == found
