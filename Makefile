@@ -9,7 +9,7 @@ PY := $(R1LAB_VENV)/bin/python
 ALL_TIERS := not launch and not engine and not evaluation and not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart run test test-all lint types format gallery ci smollm2 wheel lock clean
+.PHONY: help setup quickstart run test test-all test-launch lint types format gallery ci smollm2 wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: setup ## the default tests (ARGS='pytest arguments')
 
 test-all: setup ## the default and the slow tests
 	$(PY) -m pytest -m "$(ALL_TIERS)" $(ARGS)
+
+test-launch: setup ## the tests that start several processes, and a Slurm of their own (Debian, root)
+	$(PY) -m pytest -m launch $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(PY) -m ruff check .
