@@ -1,4 +1,6 @@
-"""The plan of a run: batch, memory, errors and warnings, from the resolved config, without torch.
+"""The plan of a run: layout, batch, memory, cost, errors and warnings, from the resolved config.
+
+Nothing here imports torch.
 
 ``make_plan`` is called on configs that validation has already found mistakes in, so that everything
 is reported together: a field of the wrong type is planned as if it had TRL's default.
@@ -9,26 +11,35 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from r1lab import hardware as machine
-from r1lab.errors import Problem
+from r1lab.errors import ConfigError, Problem, suggest
+from r1lab.launch.settings import deepspeed_file
 from r1lab.planning.advice import Findings, advise
 from r1lab.planning.architecture import Architecture, read_architecture
+from r1lab.planning.contradictions import check_parallel
+from r1lab.planning.cost import run_cost
+from r1lab.planning.deepspeed import check_deepspeed
 from r1lab.planning.geometry import Arguments, batch_geometry
+from r1lab.planning.gpus import GPUS
+from r1lab.planning.layout import check_vllm, layout
 from r1lab.planning.memory import device_bytes
+from r1lab.planning.render import render
+from r1lab.planning.resuming import check_resumed_batch
 from r1lab.planning.trl_fields import trainer_fields
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+__all__ = ["Plan", "make_plan", "render", "resolve_hardware", "training_rows"]
 
 
 @dataclass
 class Plan:
     """What a run will do and need; plain values, ready for JSON (unknown counts are ``None``)."""
 
+    layout: dict[str, Any] = field(default_factory=dict)
     batch: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
     errors: list[Problem] = field(default_factory=list)
 
@@ -48,19 +59,73 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
             found.error(f"trainer.args.{name}", value, "is not a finite number", "set a number")
             del usable[name]
     args = Arguments(kind, usable)
+    _check_numbers(config["hardware"], found)
     hardware = resolve_hardware(config["hardware"])
     arch = _architecture(config["model"], found)
-    batch, errors = batch_geometry(args, hardware["processes"], training_rows(config["data"]))
+    places = layout(args, hardware)
+    batch, errors = batch_geometry(args, places["world_size"], training_rows(config["data"]))
+    found.errors += errors
+    _check_processes(config, hardware, found)
+    check_parallel(found, config["model"], hardware)
+    refused, doubtful = check_vllm(args, hardware, arch)
+    found.errors += refused
+    found.warnings += doubtful
+    if hardware["distributed"] == "deepspeed":
+        found.errors += _deepspeed(batch, hardware, {problem.key for problem in found.errors})
+    found.warnings += check_resumed_batch(config, args, batch)
     advice = advise(config, args, batch, arch, hardware)
     plan = Plan(
+        places,
         batch,
         device_bytes(arch, args, batch, config["model"], hardware),
+        run_cost(arch, args, batch, config["model"], hardware, places),
         [*found.warnings, *advice.warnings],
-        [*errors, *found.errors, *advice.errors],
+        [*found.errors, *advice.errors],
     )
     plan.memory["available"] = hardware.get("gpu_memory_gib")
     _check_memory(plan)
+    if places["vllm"] and plan.memory.get("vllm_weights") and plan.memory["available"]:
+        _check_vllm_memory(plan, args)
     return plan
+
+
+def _deepspeed(
+    batch: Mapping[str, Any], hardware: Mapping[str, Any], wrong: set[str]
+) -> list[Problem]:
+    """The named DeepSpeed file, else the one that ships for the stage, against the run."""
+    if "hardware.zero_stage" in wrong:
+        return []  # there is no file for it
+    try:
+        return check_deepspeed(deepspeed_file(hardware), batch, hardware)
+    except ConfigError as error:
+        return error.problems
+
+
+def _check_numbers(hardware: Mapping[str, Any], found: Findings) -> None:
+    """A GPU that is named must be known, and what is counted must be above 0."""
+    name = hardware.get("gpu")
+    if name is not None and name not in GPUS:
+        fix = suggest(str(name), list(GPUS)) + " (or set hardware.peak_tflops and gpu_memory_gib)"
+        found.error("hardware.gpu", name, "is no GPU that plan knows", fix)
+    for key in ("nodes", "peak_tflops", "price_per_gpu_hour"):
+        value = hardware.get(key)
+        low = 0 if key == "price_per_gpu_hour" else 1
+        if value is not None and not (value >= low and math.isfinite(value)):
+            found.error(f"hardware.{key}", value, f"is below {low}", f"give {low} or more")
+
+
+def _check_processes(
+    config: Mapping[str, Any], hardware: Mapping[str, Any], found: Findings
+) -> None:
+    """Say that ``auto`` means this machine, where it has no GPU to count."""
+    several = hardware["distributed"] != "none"
+    if several and config["hardware"].get("processes") == "auto" and not machine.gpu_count():
+        found.warn(
+            "hardware.processes",
+            "auto",
+            "is one process a GPU, and this machine shows none: planned as one process",
+            "set hardware.processes=8 (for instance) to plan for the machine that will train",
+        )
 
 
 def _architecture(model: Mapping[str, Any], found: Findings) -> Architecture | None:
@@ -77,18 +142,26 @@ def _architecture(model: Mapping[str, Any], found: Findings) -> Architecture | N
 
 
 def resolve_hardware(hardware: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``hardware`` node with ``device`` and ``processes`` decided, as the run would.
+    """The ``hardware`` node with ``device``, ``processes`` and ``nodes`` decided, as the run would,
+    and the facts of a named GPU where the node does not give them.
 
     ``processes: auto`` is one a GPU of this machine; planning for another one, set the number.
     """
-    resolved = dict(hardware)
+    resolved = {"distributed": "none", **hardware}
     gpus = machine.gpu_count()
     if resolved.get("device") not in ("cpu", "cuda"):
         resolved["device"] = "cuda" if gpus and machine.torch_has_cuda() else "cpu"
-    processes = resolved.get("processes")
+    processes, nodes = resolved.get("processes"), resolved.get("nodes")
     if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
-        several = resolved.get("distributed", "none") != "none"
+        several = resolved["distributed"] != "none"
         resolved["processes"] = max(gpus, 1) if several else 1
+    resolved["nodes"] = nodes if isinstance(nodes, int) and nodes > 0 else 1
+    named = GPUS.get(str(resolved.get("gpu")))
+    own_peak = resolved.get("peak_tflops")
+    resolved["bandwidth"] = named.bandwidth if named else None
+    if named:
+        resolved["peak_tflops"] = own_peak or named.tflops
+        resolved["gpu_memory_gib"] = resolved.get("gpu_memory_gib") or named.memory_gib
     return resolved
 
 
@@ -116,6 +189,24 @@ def _check_memory(plan: Plan) -> None:
     )
 
 
+def _check_vllm_memory(plan: Plan, args: Arguments) -> None:
+    """vLLM's weights must leave room for its cache in its share of the GPU."""
+    weights, memory = plan.memory["vllm_weights"], plan.memory["available"]
+    server = plan.layout["vllm"]["mode"] == "server"
+    share = 0.9 if server else float(args["vllm_gpu_memory_utilization"])  # vLLM's own default
+    if weights < share * memory:
+        return
+    fix = "set a larger trainer.args.vllm_tensor_parallel_size"
+    plan.warnings.append(
+        Problem(
+            "trainer.args.vllm_tensor_parallel_size",
+            plan.layout["vllm"]["tensor_parallel"],
+            f"{weights:.1f} GiB of weights do not fit vLLM's {share * memory:.1f} GiB of each GPU",
+            fix if server else f"{fix}, or trainer.args.vllm_gpu_memory_utilization",
+        )
+    )
+
+
 #: What to change for the part that takes most.
 _REMEDIES = {
     "weights": "the model's size or its precision (model/peft=qlora), or shard (deepspeed_z3)",
@@ -125,6 +216,7 @@ _REMEDIES = {
     "LM head": "trainer.args.per_device_train_batch_size, or train adapters (model/peft=lora)",
     "reference model": "trainer.args.beta to 0, which needs no reference model",
     "KV cache": "trainer.args.steps_per_generation, so that fewer completions are made at once",
+    "gathered layers": "it with a DeepSpeed file of a smaller stage3_max_live_parameters",
     "gathered weights": "it with trainer.args.ds3_gather_for_generation=false, which is slower",
     "vLLM": "trainer.args.vllm_gpu_memory_utilization",
 }
@@ -132,108 +224,11 @@ _REMEDIES = {
 
 def _largest(plan: Plan) -> str:
     parts = {k: v for k, v in plan.memory["parts"].items() if k in _REMEDIES}
-    return _REMEDIES[max(parts, key=lambda name: parts[name][1])]
-
-
-def render(plan: Plan, config: Mapping[str, Any]) -> RenderableType:
-    """The plan for a terminal of 80 columns: run, batch, memory, warnings, errors."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    def table(title: str, rows: list[tuple[str, str]]) -> Table:
-        grid = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
-        grid.add_column(no_wrap=True, min_width=24)
-        grid.add_column(overflow="fold")
-        for name, value in rows:
-            grid.add_row(Text(name), Text(value))
-        return grid
-
-    def bullet(line: str, style: str) -> Table:
-        grid = Table.grid(padding=(0, 1))
-        grid.add_row("-", Text(line, style=style))
-        return grid
-
-    blocks: list[RenderableType] = [table("Run", _run_rows(config))]
-    if plan.batch:
-        blocks += [Text(), table("Batch", _batch_rows(plan.batch))]
-    if plan.memory:
-        blocks += [Text(), table("Memory a device (estimate, GiB)", _memory_rows(plan.memory))]
-        blocks += [bullet(line, "dim") for line in plan.memory["assumptions"]]
-    for title, style, problems in (
-        ("Warnings", "yellow", plan.warnings),
-        ("Errors", "red", plan.errors),
+    name = max(parts, key=lambda name: parts[name][1])
+    sharding = plan.layout["sharding"]
+    whole = "FSDP" in sharding or "ZeRO-3" in sharding
+    if (whole and name == "weights") or (
+        (whole or "ZeRO-2" in sharding) and name in ("gradients", "optimizer")
     ):
-        if problems:
-            blocks += [Text(), Text(f"{title} ({len(problems)})", style=f"bold {style}")]
-            blocks += [bullet(str(problem), style) for problem in problems]
-    if not plan.errors:
-        blocks += [Text(), Text("No errors: this run can start.", style="bold green")]
-    return Group(*blocks)
-
-
-def _run_rows(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    model, hardware = config["model"], config["hardware"]
-    peft = (model.get("peft") or {}).get("kind", "none")
-    extras = [peft] * (peft != "none") + [model["quantization"]] * bool(model.get("quantization"))
-    rewards = config.get("rewards") or {}
-    weighted = [
-        f"{name} x {node.get('weight', 1.0)}" if isinstance(node, Mapping) else str(name)
-        for name, node in rewards.items()
-    ]
-    args = config["trainer"].get("args") or {}
-    return [
-        ("model", " + ".join([f"{model.get('name')} ({model.get('id')})", *extras])),
-        ("data", str(config["data"].get("name") or config["data"].get("_target_"))),
-        ("trainer", str(config["trainer"].get("kind"))),
-        ("rewards", ", ".join(weighted) or "none"),
-        ("callbacks", ", ".join(config.get("callbacks") or {}) or "none"),
-        ("hardware", f"{hardware.get('kind')}, processes: {hardware.get('processes')}"),
-        ("seed", str(config.get("seed"))),
-        ("trainer.args", "\n".join(f"{name}: {value}" for name, value in args.items()) or "-"),
-    ]
-
-
-_BATCH_LABELS = {
-    "processes": "processes",
-    "rows": "training rows",
-    "prompts_per_generation": "prompts a generation",
-    "generations": "completions a prompt",
-    "generation_batch_size": "completions a generation",
-    "prompts_per_step": "prompts a step",
-    "completions_per_step": "completions a step",
-    "sequences_per_step": "sequences a step",
-    "micro_steps_per_step": "micro-steps a step",
-    "optimizer_steps": "optimizer steps",
-    "epochs": "epochs",
-    "tokens_per_step_max": "tokens a step, at most",
-    "generated_tokens_max": "generated, at most",
-    "trained_tokens_max": "trained on, at most",
-}
-
-
-def _batch_rows(batch: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = []
-    for key, label in _BATCH_LABELS.items():
-        if key in batch:
-            value = batch[key]
-            known = f"{value:,}" if isinstance(value, int | float) else str(value)
-            rows.append((label, "known once the data is loaded" if value is None else known))
-    return rows
-
-
-def _memory_rows(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [(name, _range(value)) for name, value in memory["parts"].items()]
-    if memory.get("total"):
-        available = memory.get("available")
-        of = f" of {available:g}" if available else ""
-        rows.append(("total", _range(memory["total"]) + of))
-    if memory.get("parameters"):
-        trainable = memory.get("trainable_parameters", memory["parameters"])
-        rows.append(("parameters", f"{memory['parameters']:,} ({trainable:,} trained)"))
-    return rows
-
-
-def _range(value: list[float]) -> str:
-    low, high = (f"{end:,.2f}" for end in value)
-    return low if low == high else f"{low} to {high}"
+        return "each GPU's shard (more GPUs, hardware.offload=true, or model/peft=lora)"
+    return _REMEDIES[name]

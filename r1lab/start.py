@@ -59,8 +59,10 @@ def plan(config: dict[str, Any], as_json: bool) -> int:
                 {
                     "errors": [problem.to_dict() for problem in errors],
                     "warnings": [problem.to_dict() for problem in made.warnings],
+                    "layout": made.layout,
                     "batch": made.batch,
                     "memory": made.memory,
+                    "cost": made.cost,
                     "config": redact(config),
                 },
                 indent=2,

@@ -175,7 +175,6 @@ def test_checkpoints_at_the_end_of_a_short_epoch_are_whole():
         ["trainer=sft", "data=mixture_of_thoughts"],
         ["trainer.args.max_steps=2"],
         ["model/peft=lora", "trainer.args.learning_rate=2e-4"],
-        ["model/peft=qlora"],
         ["trainer/algo=gspo", "trainer.args.steps_per_generation=16", "trainer.args.save_steps=48"],
         ["trainer.args.save_strategy=epoch", "trainer.args.steps_per_generation=16"],
         ["trainer=sft", "trainer.args.save_steps=7", "data=mixture_of_thoughts"],

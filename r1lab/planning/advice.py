@@ -6,7 +6,6 @@ nothing; a warning is what runs and is probably not meant. Batch sizes are geome
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from r1lab.errors import Problem, suggest
 from r1lab.planning.architecture import Architecture
 from r1lab.planning.geometry import Arguments
 from r1lab.planning.memory import PROMPT_TOKENS
+from r1lab.planning.resuming import check_schedule
 from r1lab.planning.reward_balance import reward_balance
 
 #: Learning rates outside are rarely meant, by (trainer, with adapters): full GRPO runs use 1e-7 to
@@ -27,8 +27,6 @@ USUAL_RATES = {
 }
 #: Models below this size want higher rates; the ranges above say nothing about them.
 SMALL_MODEL = 50_000_000
-#: Values of hardware.distributed that can keep the optimizer's state on the CPU.
-SHARDING = ("deepspeed", "fsdp")
 #: Optimizer steps from which a run without a checkpoint on its way deserves a word.
 WORTH_SAVING = 20
 
@@ -61,14 +59,7 @@ def advise(
     _adapters(found, model, arch)
     _precision(found, model, args, hardware)
     _schedule(found, args, batch, model, arch)
-    _resuming(found, args, batch)
-    if hardware.get("offload") and hardware.get("distributed", "none") not in SHARDING:
-        found.warn(
-            "hardware.offload",
-            True,
-            "nothing is offloaded without DeepSpeed or FSDP",
-            "set hardware.offload=false, or choose hardware=deepspeed_z2, deepspeed_z3 or fsdp",
-        )
+    found.warnings += check_schedule(args, batch)
     if args.kind == "grpo":
         _sampling(found, args)
         _objective(found, args, batch)
@@ -252,52 +243,6 @@ def _schedule(
             True,
             "is ignored with gradient checkpointing, which recomputes what the cache would hold",
             "set trainer.args.use_cache=false (model.use_cache is what the saved model gets)",
-        )
-
-
-def _resuming(found: Findings, args: Arguments, batch: Mapping[str, Any]) -> None:
-    """What keeps an interrupted run from going on exactly as it would have without a stop."""
-    if args["save_only_model"] and args["save_strategy"] != "no":
-        found.warn(
-            "trainer.args.save_only_model",
-            True,
-            "makes checkpoints without optimizer: a stopped run starts again from step 0",
-            "set trainer.args.save_only_model=false (save_total_limit bounds the disk they take)",
-        )
-    if args["ignore_data_skip"]:
-        found.warn(
-            "trainer.args.ignore_data_skip",
-            True,
-            "makes a resumed run train on the first rows of its epoch again",
-            "set trainer.args.ignore_data_skip=false",
-        )
-    save, total = args["save_steps"], batch.get("optimizer_steps")
-    if args.kind != "grpo" or args["save_strategy"] != "steps" or save <= 0:
-        return
-    if save < 1:  # a share of the run; transformers rounds it up
-        save = math.ceil(save * total) if total else 0
-    per_generation = batch.get("steps_per_generation")
-    if not per_generation or not save:
-        return
-    # On resuming, GRPOTrainer counts micro-steps from 0 and has lost the completions in use.
-    accumulate, every = args["gradient_accumulation_steps"], per_generation * args["num_iterations"]
-    epoch, last = batch.get("steps_per_epoch"), min(total or math.inf, 1000 * save)
-    whole = every // math.gcd(every, accumulate)
-
-    def torn(steps: float) -> bool:
-        saved = range(int(steps), int(max(last, steps + 1)), int(steps))
-        return any((step % epoch if epoch else step) * accumulate % every for step in saved)
-
-    if (total is None or save < total) and torn(save):
-        near = max(round(save / whole), 1) * whole
-        found.warn(
-            "trainer.args.save_steps",
-            args["save_steps"],
-            f"saves amid a generation of {every / accumulate:g} steps: a resumed run makes "
-            "its completions anew and does not go on as it would have",
-            f"set trainer.args.save_steps={near}"
-            if not torn(near)
-            else "set trainer.args.save_strategy=epoch",
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from r1lab.planning.architecture import Architecture
 from r1lab.planning.geometry import Arguments
+from r1lab.planning.layout import tensor_parallel
 from r1lab.planning.states import GIB, Estimate, ModelStates, Range, mixed_precision
 
 #: Tokens of a prompt where nothing says how long they are: a short question, a long one.
@@ -48,6 +49,7 @@ def device_bytes(
     return {
         "parts": {name: _gib(value) for name, value in estimate.parts.items()},
         "total": _gib(total),
+        "vllm_weights": round(planner.vllm_weights / GIB, 3) if planner.vllm_weights else None,
         "host": _gib((host[0], host[1])) if estimate.host else None,
         "parameters": arch.parameters(),
         "trainable_parameters": planner.states.trained,
@@ -93,6 +95,7 @@ class _Planner:
         self.arch, self.args, self.batch = arch, args, batch
         self.model, self.hardware, self.prompt = model, hardware, prompt_tokens
         self.out = Estimate()
+        self.vllm_weights = 0.0  # bytes on each of vLLM's GPUs
         self.states = ModelStates(
             arch,
             model,
@@ -213,8 +216,12 @@ class _Planner:
             self.out.assumptions.append("all weights are gathered on every device to generate")
 
     def _vllm(self) -> None:
+        split = tensor_parallel(self.args)
+        weights = self.arch.parameters() * 2 / split
+        self.vllm_weights = weights
+        note = f"vLLM's weights take {weights / GIB:.2f} GiB of each GPU (tensor parallel {split})"
         if self.args["vllm_mode"] == "server":
-            self.out.assumptions.append("vLLM runs on devices of its own (vllm_mode=server)")
+            self.out.assumptions.append(f"{note}, on a server of its own")
             return
         share, memory = (
             self.args["vllm_gpu_memory_utilization"],
@@ -222,10 +229,7 @@ class _Planner:
         )
         if memory:
             self.out.add("vLLM", float(share) * float(memory) * GIB)
-            self.out.assumptions.append(f"vLLM takes {share:g} of the device for itself")
+            self.out.assumptions.append(f"vLLM takes {share:g} of the device for itself; {note}")
         else:
-            low, high = self.states.copy_bytes()
-            self.out.add("vLLM", low, 2 * high)
-            self.out.assumptions.append(
-                "vLLM holds its own weights and a cache; set gpu_memory_gib"
-            )
+            self.out.add("vLLM", weights, 2 * weights)
+            self.out.assumptions.append(f"{note}, and as much for its cache; set gpu_memory_gib")

@@ -1,0 +1,127 @@
+"""Where a configuration of several processes contradicts itself, said before any of them starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from r1lab.errors import Problem
+from r1lab.planning.advice import Findings
+
+#: The ZeRO stages that DeepSpeed files ship for.
+SHIPPED_STAGES = (2, 3)
+
+
+def check_parallel(found: Findings, model: Mapping[str, Any], hardware: Mapping[str, Any]) -> None:
+    """Processes, machines, sharding, offload and quantization; ``hardware`` is resolved."""
+    strategy = hardware.get("distributed", "none")
+    stage, own_file = hardware.get("zero_stage") or 0, hardware.get("deepspeed_config")
+    world = hardware["processes"] * hardware["nodes"]
+    if strategy == "none" and world > 1:
+        single = hardware["nodes"] == 1
+        key = "hardware.processes" if single else "hardware.nodes"
+        found.error(
+            key,
+            hardware["processes"] if single else hardware["nodes"],
+            f"{world} processes have nothing to train together with (hardware.distributed=none)",
+            f"choose hardware=ddp, deepspeed_z2, deepspeed_z3 or fsdp, or set {key}=1",
+        )
+    if strategy == "fsdp" and hardware.get("device") == "cpu":
+        found.error(
+            "hardware.distributed",
+            "fsdp",
+            "on a CPU accelerate trains with DDP instead, without a word: nothing would be sharded",
+            "choose hardware=ddp, or hardware=deepspeed_z3, which shards on a CPU too"
+            " (with hardware.device=cpu)",
+        )
+    if strategy == "deepspeed":
+        if stage not in (1, 2, 3):
+            found.error(
+                "hardware.zero_stage",
+                stage,
+                "is no stage of ZeRO that shards anything",
+                "set hardware.zero_stage=2 or 3, or choose hardware=ddp",
+            )
+        elif stage not in SHIPPED_STAGES and own_file is None:
+            found.error(
+                "hardware.zero_stage",
+                stage,
+                "has no DeepSpeed file in launchers/deepspeed",
+                "set hardware.zero_stage=2 or 3, or hardware.deepspeed_config to a file of yours",
+            )
+    elif own_file is not None or stage:
+        key = "hardware.deepspeed_config" if own_file is not None else "hardware.zero_stage"
+        found.error(
+            key,
+            own_file if own_file is not None else stage,
+            f"is DeepSpeed's, and hardware.distributed is {strategy}",
+            "choose hardware=deepspeed_z2 or deepspeed_z3, or leave it out",
+        )
+    if hardware.get("offload") and strategy not in ("deepspeed", "fsdp"):
+        found.warn(
+            "hardware.offload",
+            True,
+            "nothing is offloaded without DeepSpeed or FSDP",
+            "set hardware.offload=false, or choose hardware=deepspeed_z2, deepspeed_z3 or fsdp",
+        )
+    _quantized(found, model, strategy, stage)
+
+
+def _quantized(found: Findings, model: Mapping[str, Any], strategy: str, stage: int) -> None:
+    """bitsandbytes loads its weights onto the GPU of the process, whole: they cannot be sharded."""
+    quantization = model.get("quantization")
+    if not quantization or not (strategy == "fsdp" or (strategy == "deepspeed" and stage == 3)):
+        return
+    sharding = "FSDP" if strategy == "fsdp" else "ZeRO-3"
+    found.error(
+        "model.quantization",
+        quantization,
+        f"{sharding} shards weights, and bitsandbytes' cannot be: each process loads them whole",
+        "choose hardware=deepspeed_z2 or hardware=ddp (or model/peft=lora without quantization)",
+    )
+
+
+def check_slurm_tasks(
+    nodes: int, tasks_per_node: int, gpus_per_node: int | None, hardware: Mapping[str, Any]
+) -> list[Problem]:
+    """What a Slurm job asks for against the run's processes: every task is one rank, with one GPU.
+
+    The first three are ``hydra.launcher``'s fields; ``hardware`` is a config's node, whose
+    ``processes: auto`` takes whatever the job has.
+    """
+    problems = []
+    wanted_nodes, wanted = hardware.get("nodes", 1), hardware.get("processes", 1)
+    launcher = "hydra.launcher"
+    if nodes != wanted_nodes:
+        problems.append(
+            Problem(
+                f"{launcher}.nodes",
+                nodes,
+                f"the run is planned for {wanted_nodes} machine(s) (hardware.nodes)",
+                f"set {launcher}.nodes={wanted_nodes}, or hardware.nodes={nodes}",
+            )
+        )
+    if wanted != "auto" and tasks_per_node != wanted:
+        problems.append(
+            Problem(
+                f"{launcher}.tasks_per_node",
+                tasks_per_node,
+                f"the run has {wanted} process(es) a machine, and every task is one of them"
+                " (hardware.processes)",
+                f"set {launcher}.tasks_per_node={wanted}, or hardware.processes={tasks_per_node}",
+            )
+        )
+    if hardware.get("device") != "cpu" and gpus_per_node and gpus_per_node != tasks_per_node:
+        idle = gpus_per_node > tasks_per_node
+        problems.append(
+            Problem(
+                f"{launcher}.gpus_per_node",
+                gpus_per_node,
+                f"{tasks_per_node} task(s) take one GPU each: "
+                + ("the others would be paid for and idle" if idle else "some would have none"),
+                f"set {launcher}.tasks_per_node={gpus_per_node}"
+                f" hardware.processes={gpus_per_node}, or"
+                f" {launcher}.gpus_per_node={tasks_per_node}",
+            )
+        )
+    return problems
