@@ -88,7 +88,6 @@ _GROUPS = (
     "hardware",
     "experiment",
     "hydra/launcher",
-    "hydra/sweeper",
 )
 
 

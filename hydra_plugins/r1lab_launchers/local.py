@@ -114,7 +114,9 @@ class LocalLauncher(SweepLauncher):
         before = {
             number: signal.signal(number, stop)
             for number in _SIGNALS
-            if signal.getsignal(number) is not signal.SIG_IGN  # nohup ignores SIGHUP
+            # nohup's wish; a shell also ignores SIGINT for jobs in the background, where it is sent
+            # by somebody who means it.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
         }
         try:
             yield

@@ -137,7 +137,11 @@ def cancel(sweep_dir: Path) -> int:
             points.update_status(point.folder, state=points.CANCELLED, ended=points.now())
             count += 1
     ending.conclude_detached(sweep_dir)
-    print(f"{len(local)} stopped, {count} cancelled; the rest: sweep resume {sweep_dir}")
+    if not active and not count:
+        print("nothing was running or waiting")
+        return 0
+    said = f"{len(local)} stopped with a checkpoint, {count} cancelled"
+    print(f"{said}; to go on: python -m r1lab sweep resume {sweep_dir}")
     return 0
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import itertools
+import logging
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,8 +30,6 @@ from r1lab.sweep.composing import compose_point, composed, search_override, sear
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 _OURS = "hydra_plugins.r1lab_launchers."
 _PLUGINS = ("hydra/launcher", "hydra/sweeper")
-#: Our optuna.yaml has the plugin's name on purpose, and is checked against its types.
-_SAME_NAME = r"\s*'hydra/(sweeper|launcher)/\S+' is validated against ConfigStore schema"
 #: What a launcher or sweeper imports, and how it is installed.
 _NEEDS = {
     "submitit": (("submitit", "hydra_plugins.hydra_submitit_launcher"), "r1lab[slurm]"),
@@ -53,7 +52,6 @@ def check(overrides: Sequence[str], dirs: Sequence[str]) -> Request:
     swept, fixed = _split(overrides)
     chosen = dict(item.partition("=")[::2] for item in _hydra_only(overrides))
     _installed({name: chosen[name] for name in _PLUGINS if name in chosen})
-    warnings.filterwarnings("ignore", _SAME_NAME, UserWarning)
     base, problems = attempt([*fixed, *_hydra_only(overrides)], list(dirs))
     if base is None or problems:
         # What else is wrong with the points is told in the same go.
@@ -81,6 +79,7 @@ def check(overrides: Sequence[str], dirs: Sequence[str]) -> Request:
                 problems += error.problems
     if problems:
         raise ConfigError(_unique(problems))
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # optuna's import of it would talk
     others = [item for item in overrides if not item.startswith("hydra.searchpath=")]
     arguments = ["--multirun", *others, *named, *search_override(search)]
     return Request(arguments, _warnings(base, configs, grid, bool(swept or params)))
@@ -187,6 +186,11 @@ def _plugins(base: DictConfig) -> list[Problem]:
     if not wait and base.hydra.sweeper._target_ != _BASIC:
         said = "a sampler needs each result to choose the next point"
         return [Problem("hydra.launcher.wait", wait, said, "leave it out, or sweep a grid")]
+    storage = OmegaConf.select(base, "hydra.sweeper.storage")
+    if storage is not None and int(version("sqlalchemy").partition(".")[0]) > 1:
+        said = f"optuna {version('optuna')} cannot use it with SQLAlchemy {version('sqlalchemy')}"
+        fix = "leave it out: the same line again finds the points that have finished"
+        return [Problem("hydra.sweeper.storage", storage, said, fix)]
     return []
 
 
