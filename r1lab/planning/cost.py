@@ -4,7 +4,10 @@ Training: 6 floating-point operations a parameter and token, 2 of the forward an
 pass (Kaplan et al. 2020, arXiv:2001.08361, section 2.1), 2 more where gradient checkpointing runs
 the forward pass again, 2 fewer under adapters (no gradients of the frozen weights), and attention's
 2 L s d a token in each forward pass (causal; Chowdhery et al. 2022, arXiv:2204.02311, appendix B).
-The peak is divided by a range of model FLOPs utilisation.
+The peak is divided by a range of model FLOPs utilisation. Gradients and sharded weights travel
+meanwhile: ZeRO-3 moves every parameter three times in each micro-step, ZeRO-2 once and once more a
+step, DDP twice a step (Rajbhandari et al. 2020, arXiv:1910.02054, section 7). A step takes the
+longer of the two.
 
 Generating: every step of decoding reads the weights and the cache and makes one token a sequence
 with 2 operations a parameter, so it takes the longer of bytes over bandwidth and operations over
@@ -27,6 +30,9 @@ from r1lab.planning.states import ModelStates, Range
 #: Share of the peak that training reaches. Published for large dense models: 0.46 (PaLM), 0.38 to
 #: 0.43 (Llama 3, arXiv:2407.21783); the low end allows for short batches and slow networks.
 TRAINING = (0.2, 0.5)
+#: 10^9 bytes a second that a GPU sends, inside a machine (NVLink) and between machines (one adapter
+#: of 200 to 400 Gbit/s a GPU); assumed, not measured.
+NETWORK = {False: (150.0, 450.0), True: (25.0, 50.0)}
 #: Share of the roofline that decoding reaches; assumed, not measured.
 DECODING = {"vllm": (0.3, 0.7), "transformers": (0.05, 0.3)}
 #: vLLM's default of sequences that it decodes at once.
@@ -172,7 +178,32 @@ class _Work:
             f"training at {TRAINING[0]:.0%} to {TRAINING[1]:.0%} of the peak (MFU)"
             + (", forward passes repeated" if self.args["gradient_checkpointing"] else "")
         )
-        return low / (speed * TRAINING[1]), high / (speed * TRAINING[0])
+        arithmetic = low / (speed * TRAINING[1]), high / (speed * TRAINING[0])
+        traffic = self._traffic()
+        if not traffic:
+            return arithmetic
+        slow, fast = NETWORK[self.places["machines"] > 1]
+        self.assumptions.append(
+            f"each GPU sends {traffic / 1e9:.3g} GB a step meanwhile, {slow:g} to {fast:g} GB a "
+            "second (assumed)"
+        )
+        if self.states.offload:
+            self.assumptions.append("the CPU's optimizer and its transfers are not counted")
+        return max(arithmetic[0], traffic / fast / 1e9), max(arithmetic[1], traffic / slow / 1e9)
+
+    def _traffic(self) -> float:
+        """Bytes that each GPU sends in one step so that the ranks stay one model."""
+        world, states = self.places["world_size"], self.states
+        gradients = states.trained * min(states.trained_bytes, 2)
+        weights = states.copy_bytes()[1]
+        micro_steps = self.batch["micro_steps_per_step"]
+        if states.stage == 3:
+            sent = micro_steps * (2 * weights + gradients)
+        elif states.stage == 2:
+            sent = (micro_steps + 1) * gradients
+        else:
+            sent = 2 * gradients
+        return float(sent * (world - 1) / world)
 
     def generating(self) -> Range:
         if not self.grpo:

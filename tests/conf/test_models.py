@@ -18,6 +18,7 @@ PUBLISHED = {
     "qwen2_5_1_5b_instruct": 1_543_714_304,
     "qwen2_5_7b": 7_615_616_512,
     "qwen2_5_7b_instruct": 7_615_616_512,
+    "qwen2_5_32b": 32_763_876_352,
     "qwen2_5_math_1_5b": 1_543_714_304,
     "qwen2_5_math_1_5b_instruct": 1_543_714_304,
     "qwen2_5_math_7b": 7_615_616_512,
