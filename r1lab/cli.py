@@ -261,5 +261,6 @@ def _version() -> str:
 
 
 def _print_json(problems: Sequence[Problem]) -> None:
-    empty: dict[str, Any] = {"warnings": [], "batch": None, "memory": None, "config": None}
+    names = ("layout", "batch", "memory", "cost", "config")
+    empty: dict[str, Any] = {"warnings": [], **dict.fromkeys(names)}
     print(json.dumps({"errors": [problem.to_dict() for problem in problems], **empty}, indent=2))
