@@ -30,6 +30,8 @@ _NOT_IDENTITY = (
     *("run_name", "output_dir", "resume", "log_level", "tracking", "hub"),
     *("objective", "sweep"),
 )
+#: Of `hardware`: what only `plan` reads.
+_ONLY_PLANNED = ("gpu", "gpu_memory_gib", "vllm_gpus", "peak_tflops", "price_per_gpu_hour")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 
 
@@ -52,6 +54,9 @@ class RunFolder:
 def fingerprint(config: dict[str, Any]) -> str:
     """Hex digest of everything in the resolved config that can change a run's numbers."""
     identity = {key: value for key, value in config.items() if key not in _NOT_IDENTITY}
+    if "hardware" in identity:
+        node = identity["hardware"].items()
+        identity["hardware"] = {key: value for key, value in node if key not in _ONLY_PLANNED}
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -46,6 +46,15 @@ def test_the_same_config_finds_the_same_folder_and_another_another(tmp_path: Pat
     assert "/" not in first and first.startswith("grpo-org_model-sums-")
 
 
+def test_what_only_the_plan_reads_is_no_part_of_a_run(tmp_path: Path) -> None:
+    plain = {"processes": 8, "gpu": None, "peak_tflops": None, "price_per_gpu_hour": None}
+    priced = {**plain, "gpu": "h100", "peak_tflops": 989.0, "price_per_gpu_hour": 2.5}
+    names = {rundir.default_name(config(tmp_path, hardware=node)) for node in (plain, priced)}
+    assert len(names) == 1
+    wider = rundir.default_name(config(tmp_path, hardware={**plain, "processes": 16}))
+    assert wider not in names
+
+
 def test_an_unfinished_run_goes_on_from_its_last_whole_checkpoint(tmp_path: Path) -> None:
     new = rundir.claim(config(tmp_path), "cmd")
     assert (new.checkpoint, new.attempt) == (None, 1)

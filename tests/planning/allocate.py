@@ -24,7 +24,7 @@ SHAPE = {
     "model_type": "qwen2",
     "hidden_size": 256,
     "intermediate_size": 768,
-    "num_hidden_layers": 12,
+    "num_hidden_layers": 9,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "vocab_size": 2048,
