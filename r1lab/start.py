@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, ConfigError, Prerequisite
 from r1lab.launch import local, ranks, rendezvous, settings
 from r1lab.launch.ranks import error_file
 from r1lab.plan import Plan, make_plan, resolve_hardware
+from r1lab.planning.contradictions import check_launcher
 from r1lab.record import wandb_env
 from r1lab.secrets import redact
 from r1lab.validate import validate
@@ -50,9 +52,13 @@ def _collect(config: dict[str, Any]) -> tuple[list[Problem], Plan]:
     return errors, plan
 
 
-def plan(config: dict[str, Any], as_json: bool) -> int:
-    """Print the plan of a run; exit code 2 when the configuration has errors."""
+def plan(config: dict[str, Any], as_json: bool, launcher: Mapping[str, Any] | None = None) -> int:
+    """Print the plan of a run; exit code 2 when the configuration has errors.
+
+    ``launcher`` is the ``hydra.launcher`` that would start it, to be compared with the run.
+    """
     errors, made = _collect(config)
+    made.warnings += check_launcher(launcher or {}, config["hardware"])
     if as_json:
         print(
             json.dumps(
@@ -108,6 +114,7 @@ def follow(me: ranks.Rank) -> int:
     state, error = _outcome(ended, Path(facts["run"]["dir"]))
     if state == "failed":
         meeting.fail(me.rank, error or "")
+        meeting.wait_for_end()
     return _exit_code(state, ended)
 
 

@@ -20,6 +20,8 @@ from r1lab.launch.ranks import Rank
 
 #: Seconds that the others wait for rank 0: it opens MLflow and may look at the Hub meanwhile.
 PATIENCE_S = 600.0
+#: Seconds that rank 0 may take to write down how a run failed.
+WRITING_S = 30.0
 #: Seconds that the store outlives its last word.
 LINGER_S = 1.0
 #: torchrun's agent holds the store already; the processes that it starts are all its clients.
@@ -62,6 +64,22 @@ class Meeting:
         except RuntimeError:
             return True
 
+    def end(self) -> None:
+        """Rank 0: everything is written down."""
+        if self._store is not None:
+            self._store.set(_key("ended"), "")
+
+    def wait_for_end(self) -> None:
+        """Another rank that failed: let rank 0 write that down. A launcher ends all processes of a
+        run when one of them exits with an error.
+        """
+        deadline = time.monotonic() + WRITING_S
+        try:
+            while time.monotonic() < deadline and not self._store.check([_key("ended")]):
+                time.sleep(0.1)
+        except RuntimeError:  # rank 0 is gone, and the store with it
+            return
+
     def _tell(self, word: Mapping[str, Any]) -> None:
         if not self._told:
             self._told = True
@@ -82,6 +100,7 @@ def lead(me: Rank) -> Iterator[Meeting]:
         raise
     finally:
         meeting.no_plan(FAILED)
+        meeting.end()
         _let_the_others_read()
 
 

@@ -1,0 +1,227 @@
+"""``hydra/launcher=submitit_slurm`` and ``submitit_local``: every point a job of submitit's.
+
+Instead of the plugin that Hydra has, which leaves a job whose point failed as COMPLETED, looks at one
+rank only, loses all results when one job fails, and composes the configuration anew in
+every task. Here the points are composed once, a job's tasks are the ranks of its run, and what a
+point came to is in its folder, whoever waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from r1lab.errors import ConfigError, Problem
+from r1lab.launch import slurm_config
+from r1lab.sweep import points
+from r1lab.sweep.launching import SweepLauncher
+from r1lab.sweep.points import Point
+
+_POLL_S = 2.0
+#: One rank that fails ends the job: the others would wait for it.
+_SRUN = "--kill-on-bad-exit=1"
+#: States in which a job still is or will be at it.
+_ALIVE = {
+    *("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RUNNING"),
+    *("COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"),
+}
+
+
+class _SubmititLauncher(SweepLauncher):
+    def __init__(self, **fields: Any) -> None:
+        super().__init__()
+        self.fields = fields
+
+    def _tasks(self, point: Point) -> tuple[int, int, int]:
+        """(nodes, tasks a node, GPUs a node) of a point's job; ConfigError on a contradiction."""
+        hardware = point.config["hardware"]
+        nodes = _agreed("nodes", self.fields.get("nodes"), hardware["nodes"])
+        processes = hardware["processes"]
+        given = self.fields.get("tasks_per_node")
+        if processes == "auto":  # one a GPU
+            processes = given or self.fields.get("gpus_per_node") or 1
+        tasks = _agreed("tasks_per_node", given, processes)
+        gpus = self.fields.get("gpus_per_node")
+        if gpus is None:
+            gpus = 0 if hardware["device"] == "cpu" else tasks
+        return nodes, tasks, int(gpus)
+
+    def _submitted(self, todo: Iterable[Point], sweep_dir: Path) -> dict[Point, Any]:
+        """Submit the points, those of one shape as one array; submitit's job of each."""
+        shapes: dict[tuple[int, int, int], list[Point]] = {}
+        for point in todo:
+            shapes.setdefault(self._tasks(point), []).append(point)
+        found: dict[Point, Any] = {}
+        for shape, same in shapes.items():
+            for point in same:
+                points.update_status(point.folder, state=points.SUBMITTED)
+            try:
+                jobs = self._submit(same, shape, sweep_dir)
+            except Exception as error:
+                for point in same:
+                    why = f"could not be submitted: {error}"
+                    points.update_status(point.folder, state=points.FAILED_STATE, error=why)
+                raise
+            for point, job in zip(same, jobs, strict=True):
+                log = str(job.paths.stdout)
+                points.update_status(point.folder, job_id=str(job.job_id), log=log)
+                print(f"point  {point.label}: job {job.job_id}  log {log}", flush=True)
+                found[point] = job
+        return found
+
+    def _submit(self, same: list[Point], shape: tuple[int, int, int], sweep_dir: Path) -> list[Any]:
+        raise NotImplementedError
+
+    def _setup(self) -> list[str]:
+        """The user's lines, after those that let the job find the code that this process runs."""
+        path = os.pathsep.join([part or os.getcwd() for part in sys.path])
+        return [f"export PYTHONPATH={shlex.quote(path)}", *self.fields["setup"]]
+
+
+class SubmititSlurmLauncher(_SubmititLauncher):
+    """A job array of Slurm's; ``wait: false`` leaves it to itself."""
+
+    scheduler = "slurm"
+
+    def run(self, todo: list[Point], sweep_dir: Path) -> None:
+        jobs = self._submitted(todo, sweep_dir)
+        if not self.waits:
+            print(f"to see how it stands: python -m r1lab sweep status {sweep_dir}", flush=True)
+            return
+        try:
+            self._watch({str(job.job_id): point for point, job in jobs.items()})
+        except KeyboardInterrupt:
+            print(f"\nthe jobs go on; to stop them: python -m r1lab sweep cancel {sweep_dir}")
+            raise
+
+    def _submit(self, same: list[Point], shape: tuple[int, int, int], sweep_dir: Path) -> list[Any]:
+        from submitit import SlurmExecutor
+
+        from r1lab.launch.job import PointJob
+
+        fields = {**self.fields, "srun_args": [_SRUN, *self.fields["srun_args"]]}
+        nodes, tasks, gpus = shape
+        executor = SlurmExecutor(
+            sweep_dir / "slurm" / "%j", max_num_timeout=fields.pop("max_num_timeout")
+        )
+        fields |= {"nodes": nodes, "tasks_per_node": tasks, "gpus_per_node": gpus or None}
+        fields |= {"job_name": sweep_dir.name[:60], "setup": self._setup()}
+        given = {k: v for k, v in fields.items() if k != "wait" and v not in (None, {}, False)}
+        executor.update_parameters(**given)
+        with executor.batch():
+            return [executor.submit(PointJob(str(point.folder))) for point in same]
+
+    def _watch(self, waiting: dict[str, Point]) -> None:
+        """Wait until every job has ended, and say how; a job that Slurm ended has its reason."""
+        from r1lab.launch import slurm
+
+        seen: dict[str, str] = {}
+        silent: dict[str, float] = {}
+        while waiting:
+            now = slurm.states(waiting)
+            for job_id, point in list(waiting.items()):
+                state = now.get(job_id, "")
+                if not state:  # just submitted, or forgotten by a cluster without accounts
+                    begun = silent.setdefault(job_id, time.monotonic())
+                    if time.monotonic() - begun < 60:
+                        continue
+                if state != seen.get(job_id) and state:
+                    seen[job_id] = state
+                    print(f"point  {point.label}: job {job_id} {state.lower()}", flush=True)
+                if state not in _ALIVE:
+                    del waiting[job_id]
+                    _conclude(point, job_id, state or "unknown")
+            if waiting:
+                time.sleep(_POLL_S)
+
+
+class SubmititLocalLauncher(_SubmititLauncher):
+    """submitit's jobs on this machine, ``array_parallelism`` at once."""
+
+    def run(self, todo: list[Point], sweep_dir: Path) -> None:
+        left = list(todo)
+        running: dict[Point, Any] = {}
+        while left or running:
+            while left and (len(running) < self.fields["array_parallelism"] or not self.waits):
+                running |= self._submitted([left.pop(0)], sweep_dir)
+            if not self.waits:
+                for job in running.values():
+                    job._process = None  # else submitit ends the job with this process
+                print(f"to see how it stands: python -m r1lab sweep status {sweep_dir}", flush=True)
+                return
+            for point, job in list(running.items()):
+                if job.done():
+                    del running[point]
+                    _conclude(point, str(job.job_id), job.state)
+            time.sleep(0.2)
+
+    def _submit(self, same: list[Point], shape: tuple[int, int, int], sweep_dir: Path) -> list[Any]:
+        from submitit import LocalExecutor
+
+        from r1lab.launch.job import PointJob
+
+        nodes, tasks, gpus = shape
+        if nodes > 1:
+            raise ConfigError(
+                Problem(
+                    "hydra/launcher",
+                    "submitit_local",
+                    f"hardware.nodes={nodes}, and this launcher has one machine",
+                    "use hydra/launcher=submitit_slurm, or hardware.nodes=1",
+                )
+            )
+        executor = LocalExecutor(sweep_dir / "submitit" / "%j")
+        executor.update_parameters(
+            timeout_min=self.fields["timeout_min"],
+            tasks_per_node=tasks,
+            gpus_per_node=gpus,
+            signal_delay_s=self.fields["signal_delay_s"],
+            setup=self._setup(),
+        )
+        return [executor.submit(PointJob(str(point.folder))) for point in same]
+
+
+def _agreed(field: str, given: int | None, run: int) -> int:
+    """The launcher's number, which may be left out, and the run's own must be one."""
+    if given is not None and given != run:
+        key = "nodes" if field == "nodes" else "processes"
+        raise ConfigError(
+            Problem(
+                f"hydra.launcher.{field}",
+                given,
+                f"the run has hardware.{key}={run}, and each process is one task",
+                f"leave it out, or set hardware.{key}={given}",
+            )
+        )
+    return run
+
+
+def _conclude(point: Point, job_id: str, state: str) -> None:
+    """Say how a job ended; where its point could not write that down, do it here."""
+    status: Mapping[str, Any] = points.read_status(point.folder)
+    if status["state"] in points.IN_FLIGHT:
+        killed = state.startswith("CANCELLED")
+        points.update_status(
+            point.folder,
+            state=points.CANCELLED if killed else points.FAILED_STATE,
+            error=f"job {job_id} ended as {state} and left no result: see {status.get('log')}",
+            ended=points.now(),
+        )
+        status = points.read_status(point.folder)
+    said = status.get("error") or status.get("note")
+    print(f"point  {point.label}: {status['state']}{f': {said}' if said else ''}", flush=True)
+
+
+_STORE = ConfigStore.instance()
+for _name, _node in (
+    ("submitit_slurm", slurm_config.Slurm),
+    ("submitit_local", slurm_config.Local),
+):
+    _STORE.store(group="hydra/launcher", name=_name, node=_node, provider="r1lab")
