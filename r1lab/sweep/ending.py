@@ -65,6 +65,8 @@ def _conclude_mine(sweep: folders.Sweep, failure: BaseException | None) -> int:
     stopped = sweep.interrupted or isinstance(failure, KeyboardInterrupt)
     if not stopped:
         _name_failed(failed, mine)
+        for note in {status["note"] for status in mine.values() if status.get("note")}:
+            print(f"r1lab: warning: {note} (objective=...)", file=sys.stderr)
     running = [point for point, status in mine.items() if status["state"] in points.IN_FLIGHT]
     if running and (sweep.detached or stopped):
         record(sweep.tracker, sweep.folder, sweep.facts, found, table)

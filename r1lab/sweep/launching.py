@@ -83,7 +83,7 @@ class SweepLauncher(Launcher):
             for index, overrides in enumerate(job_overrides)
         ]
         batch = {point.key: point for job in jobs for point in job}
-        now = {key: state.settle(point, self.scheduler) for key, point in batch.items()}
+        now = state.settle_all(batch.values(), self.scheduler)
         busy = [point for key, point in batch.items() if now[key]["state"] in points.IN_FLIGHT]
         todo = [
             point
@@ -160,11 +160,8 @@ class SweepLauncher(Launcher):
 
         waiting = list(busy)
         while waiting:
-            waiting = [
-                point
-                for point in waiting
-                if state.settle(point, self.scheduler)["state"] in points.IN_FLIGHT
-            ]
+            now = state.settle_all(waiting, self.scheduler)
+            waiting = [p for p in waiting if now[p.key]["state"] in points.IN_FLIGHT]
             if waiting:
                 time.sleep(_POLL_S if self.scheduler is None else 10 * _POLL_S)
 

@@ -66,12 +66,13 @@ def check(overrides: Sequence[str], dirs: Sequence[str]) -> Request:
     named = [] if base.sweep.name else [f"sweep.name={name}"]
     given = [*(f"{key}={value}" for key, value in params.items()), *_task_only(overrides), *named]
     seeds = list(base.sweep.seeds)
-    problems += _seeds(seeds, given)
+    wrong = _seeds(seeds, given)
+    problems += wrong
     grid = base.hydra.sweeper._target_ == _BASIC
     search = search_path(overrides, dirs)
     configs: list[dict[str, Any]] = []
     for point in points(given) if grid else _samples(given):
-        for seed in seeds or [None]:
+        for seed in [None] if wrong else seeds or [None]:
             mine = [*point, *([f"seed={seed}"] if seed is not None else [])]
             try:
                 configs.append(compose_point(tuple(mine), search))

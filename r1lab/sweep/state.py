@@ -63,12 +63,21 @@ def current(
     return {**status, "state": LOST, "error": status.get("error") or said}
 
 
-def settle(point: Point, scheduler: str | None) -> dict[str, Any]:
+def settle_all(sweep: Iterable[Point], scheduler: str | None) -> dict[str, dict[str, Any]]:
+    """:func:`settle` for many, by key, with one question to the scheduler."""
+    sweep = list(sweep)
+    jobs = job_states(sweep, scheduler)
+    return {point.key: settle(point, scheduler, jobs) for point in sweep}
+
+
+def settle(
+    point: Point, scheduler: str | None, jobs: dict[str, str] | None = None
+) -> dict[str, Any]:
     """As :func:`current`; and a run that finished, though its point did not get to say so, counts.
 
     The objective of a finished point is read anew: ``objective=`` may name another metric now.
     """
-    status = current(point, scheduler)
+    status = current(point, scheduler, jobs)
     run_dir = Path(status["run_dir"]) if status.get("run_dir") else None
     if status.get("state") in points.IN_FLIGHT or run_dir is None or not point.config:
         return status
