@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from r1lab import schema
 from r1lab.compose import compose
@@ -156,8 +156,16 @@ def _run(arguments: list[str]) -> int:
         raise ConfigError(Problem("sweep", config["sweep"], said, "add -m, or leave it out"))
     command = command_line(arguments)
     if verb == "plan":
-        return start.plan(config, as_json="--json" in flags)
+        return start.plan(config, "--json" in flags, _launcher(overrides, dirs))
     return start.train(config, command)
+
+
+def _launcher(overrides: list[str], dirs: list[str]) -> dict[str, Any]:
+    """The ``hydra.launcher`` that is named, as a sweep would use it; empty where none is."""
+    if not any(item.startswith("hydra/launcher") for item in overrides):
+        return {}
+    node = OmegaConf.to_container(compose(overrides, dirs).hydra.launcher, resolve=True)
+    return node if isinstance(node, dict) else {}
 
 
 def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:

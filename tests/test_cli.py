@@ -55,7 +55,8 @@ def test_plan_json_is_one_object(cli: Cli) -> None:
     done = cli("plan", "--json", "model=qwen2_5_7b", "data=gsm8k", "hardware=deepspeed_z3")
     found = json.loads(done.stdout)
     assert done.returncode == 0
-    assert set(found) == {"errors", "warnings", "batch", "memory", "config"}
+    parts = {"layout", "batch", "memory", "cost"}
+    assert set(found) == {"errors", "warnings", "config", *parts}
     assert found["errors"] == []
     assert found["config"]["hardware"]["zero_stage"] == 3
     assert found["batch"]["processes"] == 8

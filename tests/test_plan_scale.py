@@ -177,3 +177,17 @@ def test_without_a_known_gpu_it_says_what_to_set():
     made = make_plan(resolve(compose(["model=qwen2_5_7b", "data=gsm8k", "hardware=ddp"])))
     assert "hardware.gpu" in made.cost["missing"]
     assert "hardware.price_per_gpu_hour" in shown("hardware=ddp")
+
+
+SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.tasks_per_node=4")
+
+
+def test_plan_compares_the_launcher_with_the_run(cli):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install r1lab[slurm]")
+    overrides = ("model=qwen2_5_7b", "data=gsm8k", "hardware=ddp", *SLURM)
+    done = cli("plan", "--json", *overrides, "hydra.launcher.gpus_per_node=4")
+    found = {problem["key"]: problem for problem in json.loads(done.stdout)["warnings"]}
+    assert "hardware.processes=4" in found["hydra.launcher.tasks_per_node"]["fix"]
+    done = cli("plan", "--json", *overrides, "hardware.processes=4")
+    keys = [problem["key"] for problem in json.loads(done.stdout)["warnings"]]
+    assert not [key for key in keys if key.startswith("hydra")]

@@ -81,6 +81,18 @@ def _quantized(found: Findings, model: Mapping[str, Any], strategy: str, stage: 
     )
 
 
+def check_launcher(launcher: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[Problem]:
+    """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is Slurm's."""
+    if "slurm" not in str(launcher.get("_target_")).lower() or not launcher.get("tasks_per_node"):
+        return []
+    return check_slurm_tasks(
+        int(launcher.get("nodes") or 1),
+        int(launcher["tasks_per_node"]),
+        launcher.get("gpus_per_node"),
+        hardware,
+    )
+
+
 def check_slurm_tasks(
     nodes: int, tasks_per_node: int, gpus_per_node: int | None, hardware: Mapping[str, Any]
 ) -> list[Problem]:

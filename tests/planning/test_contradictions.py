@@ -3,7 +3,7 @@
 import pytest
 
 from r1lab.planning.advice import Findings
-from r1lab.planning.contradictions import check_parallel, check_slurm_tasks
+from r1lab.planning.contradictions import check_launcher, check_parallel, check_slurm_tasks
 
 PLAIN = {"quantization": None}
 
@@ -108,3 +108,13 @@ def test_every_gpu_has_a_task():
 def test_the_jobs_machines_are_the_runs():
     assert "hardware.nodes=2" in slurm(2, 8, 8)["nodes"].fix
     assert "hydra.launcher.nodes=4" in slurm(2, 8, 8, nodes=4)["nodes"].fix
+
+
+def test_only_slurms_launchers_have_tasks():
+    node = {"device": "cuda", "nodes": 1, "processes": 8}
+    slurm = {"_target_": "hydra_plugins.x.SlurmLauncher", "tasks_per_node": 1, "nodes": 1}
+    assert [p.key for p in check_launcher(slurm, node)] == ["hydra.launcher.tasks_per_node"]
+    assert check_launcher({"_target_": "hydra_plugins.x.LocalLauncher", "jobs": 2}, node) == []
+    assert check_launcher({}, node) == []
+    local = {"_target_": "hydra_plugins.x.LocalLauncher", "tasks_per_node": 1}
+    assert check_launcher(local, node) == []
