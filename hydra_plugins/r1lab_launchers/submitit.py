@@ -1,9 +1,9 @@
 """``hydra/launcher=submitit_slurm`` and ``submitit_local``: every point a job of submitit's.
 
-Instead of the plugin that Hydra has, which leaves a job whose point failed as COMPLETED, looks at one
-rank only, loses all results when one job fails, and composes the configuration anew in
-every task. Here the points are composed once, a job's tasks are the ranks of its run, and what a
-point came to is in its folder, whoever waits for it.
+Instead of the plugin that Hydra has, which leaves a job whose point failed as COMPLETED, looks at
+one rank only, loses all results when one job fails, and composes the configuration anew in every
+task. Here the points are composed once, a job's tasks are the ranks of its run, and what a point
+came to is in its folder, whoever waits for it.
 """
 
 from __future__ import annotations
