@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
+
+from r1lab.launch import slurm_config
 
 VERBS = ("train", "plan", "rewards", "sweep")
 
@@ -143,7 +146,12 @@ class Root:
 
 def register() -> None:
     """Make the schema known to Hydra as ``/schema/root``; calling it again changes nothing."""
+    # Plugins store their configs when Hydra finds them. Its own plugin for submitit, where that is
+    # installed, has the same names as our launchers, which are stored after it.
+    Plugins.instance()
     store = ConfigStore.instance()
+    for name, node in slurm_config.LAUNCHERS.items():
+        store.store(group="hydra/launcher", name=name, node=node, provider="r1lab")
     store.store(group="schema", name="root", node=Root, package="_global_")
     # Included as `/schema/open@args`, it opens exactly that subtree: `trainer.args.x=1` needs no
     # `+`.

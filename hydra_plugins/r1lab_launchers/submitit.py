@@ -16,10 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-
 from r1lab.errors import ConfigError, Problem
-from r1lab.launch import slurm_config
 from r1lab.sweep import points
 from r1lab.sweep.launching import SweepLauncher
 from r1lab.sweep.points import Point
@@ -217,11 +214,3 @@ def _conclude(point: Point, job_id: str, state: str) -> None:
         status = points.read_status(point.folder)
     said = status.get("error") or status.get("note")
     print(f"point  {point.label}: {status['state']}{f': {said}' if said else ''}", flush=True)
-
-
-_STORE = ConfigStore.instance()
-for _name, _node in (
-    ("submitit_slurm", slurm_config.Slurm),
-    ("submitit_local", slurm_config.Local),
-):
-    _STORE.store(group="hydra/launcher", name=_name, node=_node, provider="r1lab")

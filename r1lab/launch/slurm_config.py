@@ -45,3 +45,6 @@ class Slurm:
     srun_args: list[str] = field(default_factory=list)
     additional_parameters: dict[str, Any] = field(default_factory=dict)  # any other of sbatch's
     wait: bool = True  # false: submit and return
+
+
+LAUNCHERS = {"submitit_slurm": Slurm, "submitit_local": Local}

@@ -32,7 +32,7 @@ _OURS = "hydra_plugins.r1lab_launchers."
 _PLUGINS = ("hydra/launcher", "hydra/sweeper")
 #: What a launcher or sweeper imports, and how it is installed.
 _NEEDS = {
-    "submitit": (("submitit", "hydra_plugins.hydra_submitit_launcher"), "r1lab[slurm]"),
+    "submitit": (("submitit",), "r1lab[slurm]"),
     "optuna": (("optuna", "hydra_plugins.hydra_optuna_sweeper"), "r1lab[optuna]"),
 }
 #: Overrides that say where and how a sweep runs, not which one it is.
