@@ -165,7 +165,7 @@ def _launcher(overrides: list[str], dirs: list[str]) -> dict[str, Any]:
     if not any(item.startswith("hydra/launcher") for item in overrides):
         return {}
     node = OmegaConf.to_container(compose(overrides, dirs).hydra.launcher, resolve=True)
-    return node if isinstance(node, dict) else {}
+    return {str(key): value for key, value in node.items()} if isinstance(node, dict) else {}
 
 
 def _split_verb(arguments: list[str]) -> tuple[str, list[str]]:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from r1lab.errors import ConfigError, Problem
 from r1lab.sweep import points
 from r1lab.sweep.launching import SweepLauncher
 from r1lab.sweep.points import Point
@@ -42,9 +41,6 @@ class LocalLauncher(SweepLauncher):
 
     def __init__(self, parallel: int = 1):
         super().__init__()
-        if isinstance(parallel, bool) or not isinstance(parallel, int) or parallel < 1:
-            fix = "give a number of points to run at once, 1 or more"
-            raise ConfigError(Problem("hydra.launcher.parallel", parallel, "is no count", fix))
         self.parallel = parallel
         self._running: list[_Running] = []
         self._stopping = False

@@ -166,6 +166,10 @@ def run_point(folder: Path) -> int:
         )
         code, error = _train(point)
         update_status(folder, exit_code=code, ended=now(), **_outcome(point, code, error))
+    if code != INTERRUPTED:  # that one may be put back into a queue
+        from r1lab.sweep.ending import conclude_detached
+
+        conclude_detached(folder.absolute().parent.parent)
     return code
 
 

@@ -183,6 +183,10 @@ def _plugins(base: DictConfig) -> list[Problem]:
     if not launcher.startswith(_OURS):
         fix = "use hydra/launcher=local (the default) or a submitit one: they keep what finished"
         return [Problem("hydra/launcher", chosen, "is not one of r1lab's launchers", fix)]
+    parallel = OmegaConf.select(base, "hydra.launcher.parallel", default=1)
+    if type(parallel) is not int or parallel < 1:
+        fix = "give the number of points to run at once, 1 or more"
+        return [Problem("hydra.launcher.parallel", parallel, "is no such number", fix)]
     wait = OmegaConf.select(base, "hydra.launcher.wait", default=True)
     if not wait and base.hydra.sweeper._target_ != _BASIC:
         said = "a sampler needs each result to choose the next point"

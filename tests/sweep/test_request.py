@@ -25,6 +25,8 @@ def problems(*overrides: str) -> dict[str, str]:
     [
         (["seed=1,2", "hydra/launcher=basic"], "hydra/launcher", "hydra/launcher=local"),
         (["seed=1,2", "sweep.seeds=[1,2]"], "sweep.seeds", "leave out seed"),
+        (["seed=1,2", "hydra.launcher.parallel=0"], "hydra.launcher.parallel", "1 or more"),
+        (["seed=1,2", "hydra.launcher.parallel=x"], "hydra.launcher.parallel", "1 or more"),
         (["sweep.seeds=[1,1]"], "sweep.seeds", "twice"),
         (["seed=1,2", "sweep.name=a/b"], "sweep.name", "no safe folder name"),
         ([f"{RATE}=interval(1e-6,1e-4)"], RATE, "hydra/sweeper=optuna"),
