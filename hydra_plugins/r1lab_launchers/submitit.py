@@ -24,6 +24,10 @@ from r1lab.sweep.points import Point
 _POLL_S = 2.0
 #: One rank that fails ends the job: the others would wait for it.
 _SRUN = "--kill-on-bad-exit=1"
+_SHARED = {
+    *("name", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb"),
+    *("timeout_min", "stderr_to_stdout"),
+}
 #: States in which a job still is or will be at it.
 _ALIVE = {
     *("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RUNNING"),
@@ -99,19 +103,24 @@ class SubmititSlurmLauncher(_SubmititLauncher):
             raise
 
     def _submit(self, same: list[Point], shape: tuple[int, int, int], sweep_dir: Path) -> list[Any]:
-        from submitit import SlurmExecutor
+        from submitit import AutoExecutor
 
         from r1lab.launch.job import PointJob
 
-        fields = {**self.fields, "srun_args": [_SRUN, *self.fields["srun_args"]]}
         nodes, tasks, gpus = shape
-        executor = SlurmExecutor(
-            sweep_dir / "slurm" / "%j", max_num_timeout=fields.pop("max_num_timeout")
-        )
+        fields = {**self.fields, "srun_args": [_SRUN, *self.fields["srun_args"]]}
         fields |= {"nodes": nodes, "tasks_per_node": tasks, "gpus_per_node": gpus or None}
-        fields |= {"job_name": sweep_dir.name[:60], "setup": self._setup()}
+        fields |= {"setup": self._setup(), "name": sweep_dir.name[:60], "stderr_to_stdout": True}
+        executor = AutoExecutor(
+            sweep_dir / "slurm" / "%j",
+            cluster="slurm",
+            slurm_max_num_timeout=fields.pop("max_num_timeout"),
+        )
+        # What submitit has for every cluster, it takes without a prefix.
         given = {k: v for k, v in fields.items() if k != "wait" and v not in (None, {}, False)}
-        executor.update_parameters(**given)
+        executor.update_parameters(
+            **{k if k in _SHARED else f"slurm_{k}": v for k, v in given.items()}
+        )
         with executor.batch():
             return [executor.submit(PointJob(str(point.folder))) for point in same]
 

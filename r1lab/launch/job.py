@@ -47,7 +47,7 @@ class PointJob:
         return str(status.get("state"))
 
     def checkpoint(self) -> Any:
-        """What submitit puts back into the queue: the same, since the run's folder knows the rest."""
+        """What submitit puts back into the queue: the same. The run's folder knows the rest."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
