@@ -205,8 +205,10 @@ def test_multirun_trains_each_point_in_a_worker_of_its_own(cli: Cli) -> None:
     done = cli("-m", "seed=1,2", *SMALL, "trainer.args.max_steps=1")
     assert done.returncode == 0, done.stdout + done.stderr
     found = runs(cli.folder)
-    assert sorted(run.data.params["seed"] for run in found) == ["1", "2"]
     assert {run.info.status for run in found} == {"FINISHED"}
+    points = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    assert len(found) == len(points) + 1
+    assert sorted(run.data.params["seed"] for run in points) == ["1", "2"]
 
 
 def test_a_mistake_in_one_point_stops_the_sweep_before_it_starts(cli: Cli) -> None:

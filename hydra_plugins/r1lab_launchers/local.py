@@ -22,7 +22,7 @@ from r1lab.sweep.launching import SweepLauncher
 from r1lab.sweep.points import Point
 
 _POLL_S = 0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 
 class _Running(NamedTuple):

@@ -78,6 +78,8 @@ class SweepLauncher(Launcher):
 
         sweep_dir = Path(str(self._hydra.sweep.dir)).expanduser().absolute()
         sweep = folder.open_sweep(sweep_dir, self._facts(), self._shell())
+        for whole in sweep_dir.glob("multirun.yaml"):  # Hydra's sweeper writes it, values and all
+            whole.chmod(0o600)
         jobs = [
             self._points(list(overrides), initial_job_idx + index, sweep_dir, sweep.parent_run_id)
             for index, overrides in enumerate(job_overrides)

@@ -26,10 +26,10 @@ from r1lab.targets import parameters
 from r1lab.validate import OWNED
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGURATION, RUNS, OPEN_R1 = (
-    ROOT / "docs" / f"{name}.md" for name in ("configuration", "runs", "open-r1")
+CONFIGURATION, RUNS, OPEN_R1, SWEEPS = (
+    ROOT / "docs" / f"{name}.md" for name in ("configuration", "runs", "open-r1", "sweeps")
 )
-PAGES = [CONFIGURATION, RUNS, OPEN_R1, *filter(Path.is_file, [ROOT / "README.md"])]
+PAGES = [CONFIGURATION, RUNS, OPEN_R1, SWEEPS, *filter(Path.is_file, [ROOT / "README.md"])]
 #: Their defaults differ by file, or are an entry's of a mixture.
 OF_THE_DATA_AND_TRAINER = ("data", "trainer", "id", "config", "weight", "")
 OPEN_R1_FIELDS = """
@@ -227,15 +227,16 @@ def test_command_lines_compose_and_validate(page: Path, line: str) -> None:
     if {"--help", "--version"} & set(words):
         return
     verb, rest = cli._split_verb(words)
-    if verb == "rewards":
-        return  # tests/lab/test_docs.py runs the reward lab's
+    if verb in ("rewards", "sweep"):
+        return  # tests/lab/test_docs.py runs the reward lab's, tests/sweep the sweep's
     flags, overrides, _ = cli._split_flags(rest, verb)
     output = r"\n(    r1lab: \d+ problems?.*\n(?:      .*\n)+)"
     shown = re.search(rf"\$ {re.escape(line)}{output}", page.read_text())
-    points = request.points(overrides) if "--multirun" in flags else [overrides]
+    if shown is None and "--multirun" in flags:
+        request.check(overrides, [])
+        return
     if shown is None:
-        for point in points:
-            start.check(resolve(compose(point)))
+        start.check(resolve(compose(overrides)))
         return
     with pytest.raises(ConfigError) as error:
         start.check(resolve(compose(overrides)))
