@@ -115,6 +115,20 @@ def test_plan_works_from_any_folder_and_writes_nothing(installed):
     assert list(installed.home.iterdir()) == []
 
 
+def test_hydra_finds_the_launchers_of_the_wheel(installed):
+    code = """
+        from hydra.core.plugins import Plugins
+        from hydra.plugins.launcher import Launcher
+        for found in Plugins.instance().discover(Launcher):
+            print(found.__module__, __import__(found.__module__, fromlist=["x"]).__file__)
+    """
+    done = installed.run("python", "-c", textwrap.dedent(code))
+    found = dict(line.split() for line in done.stdout.splitlines())
+    for name in ("local", "submitit"):
+        path = Path(found[f"hydra_plugins.r1lab_launchers.{name}"])
+        assert path.is_relative_to(installed.venv)
+
+
 @pytest.mark.parametrize("command", [("r1lab",), ("python", "-m", "r1lab")])
 def test_both_commands_show_the_same_help(installed, command):
     done = installed.run(*command, "--help")

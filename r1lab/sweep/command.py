@@ -30,6 +30,7 @@ _SUBCOMMANDS = ("status", "table", "resume", "cancel")
 Again = Callable[[list[str], list[str], str], int]
 _STEP = re.compile(r"step \d+/\d+ .*")
 _TAIL = 64 * 1024  # bytes of a log that are searched for its last metrics
+_FIELDS = 4  # of a step's line that the table shows; --json has all
 _SAVE_S = 600.0  # how long cancelled points may take to save a checkpoint
 
 
@@ -66,7 +67,9 @@ def status(sweep_dir: Path, as_json: bool) -> int:
         shown.add_column(name, overflow="fold")
     for row in rows:
         job = [str(row["job_id"] or "")] if several_jobs else []
-        cells = [row["point"], row["state"], *job, row["last_metric"] or ""]
+        # A step's line has its fields two blanks apart; the first ones fit.
+        last = "  ".join((row["last_metric"] or "").split("  ")[:_FIELDS])
+        cells = [row["point"], row["state"], *job, last]
         shown.add_row(*(cell.replace("[", "\\[") for cell in cells))
     console = Console()
     console.print(shown)
