@@ -80,6 +80,9 @@ def main(plan_file: str) -> int:
         _leave(folder, rank, text)
         log.error("the run failed\n%s", text)
         return FAILED
+    # Python takes its handlers away while it shuts down, which torch makes last seconds: a signal
+    # would then kill a run that is complete, and make it a failure.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     return 0 if finished else INTERRUPTED
 
 
