@@ -90,6 +90,12 @@ def check_vllm(
         errors.append(Problem(key, gpus, "there is no vLLM server to have GPUs of its own", fix))
     if not uses_vllm(args):
         return errors, warnings
+    mode, size = args["vllm_mode"], args["vllm_tensor_parallel_size"]
+    if mode not in ("colocate", "server"):
+        fix = "set colocate (on the training's GPUs) or server (on its own)"
+        errors.append(Problem("trainer.args.vllm_mode", mode, "is no mode of TRL's", fix))
+    if size != tensor_parallel(args):
+        errors.append(Problem(TENSOR_PARALLEL, size, "is no number of GPUs", "set 1 or more"))
     split, world = tensor_parallel(args), hardware["processes"] * hardware["nodes"]
     if server and gpus is not None and (gpus < 1 or gpus % split):
         message = f"is no multiple of the {split} GPUs of one copy ({TENSOR_PARALLEL})"

@@ -113,3 +113,9 @@ def test_a_servers_gpus_hold_whole_copies():
 def test_gpus_of_a_server_that_there_is_not_are_an_error(args):
     errors, _ = problems(args, vllm_gpus=8)
     assert "no vLLM server" in errors["hardware.vllm_gpus"].message
+
+
+def test_modes_and_sizes_that_trl_does_not_have():
+    errors, _ = problems(vllm(vllm_mode="remote", vllm_tensor_parallel_size=0))
+    assert set(errors) == {"trainer.args.vllm_mode", TENSOR_PARALLEL}
+    assert problems(Arguments("grpo", {"vllm_mode": "remote"})) == ({}, {})  # vLLM is not used
