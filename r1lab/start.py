@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from r1lab import hardware, hub, rundir
 from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, ConfigError, PrerequisiteError, Problem
-from r1lab.launch import local, ranks, rendezvous, settings
+from r1lab.launch import local, ranks, rendezvous, settings, universal
 from r1lab.launch.ranks import error_file
 from r1lab.plan import Plan, make_plan, resolve_hardware
 from r1lab.planning.contradictions import check_launcher
@@ -109,7 +109,7 @@ def follow(me: ranks.Rank) -> int:
     if plan_file is None:
         return code
     facts = json.loads(Path(plan_file).read_text())
-    places = _places(facts["config"], facts["run"]["device"], me)
+    places = _places(facts["config"], facts["run"], me)
     ended = local.run(Path(plan_file), places, None, meeting.broken)
     state, error = _outcome(ended, Path(facts["run"]["dir"]))
     if state == "failed":
@@ -141,12 +141,20 @@ def _lead(
     try:
         tracker = Tracker.open(config, folder.path, folder.name, folder.run_id, parent_run_id)
         rundir.write_status(folder.path, run_id=tracker.run_id)
-        plan_file = _write_plan(config, made, folder, tracker.run_id, command, device)
+        begin = universal.prepare(
+            config["hardware"],
+            folder.checkpoint,
+            folder.path,
+            resolve_hardware(config["hardware"])["processes"] * config["hardware"]["nodes"],
+            settings.environment(config, device),
+        )
+        plan_file = _write_plan(config, made, folder, tracker.run_id, command, device, begin)
         tracker.log_start(config, collect(config), command)
-        places = _places(config, device, me)
+        places = _places(config, json.loads(plan_file.read_text())["run"], me)
         meeting.plan(str(plan_file))
         broken = meeting.broken if me.world_size > 1 else None
         ended = local.run(plan_file, places, folder.lock.fileno(), broken)
+        universal.clean(folder.path)
     except BaseException as failure:
         if tracker is not None:
             tracker.finish("FAILED", traceback.format_exc())
@@ -206,9 +214,9 @@ def _ready(config: dict[str, Any], me: ranks.Rank) -> str:
     return device
 
 
-def _places(config: dict[str, Any], device: str, me: ranks.Rank) -> list[dict[str, str]]:
-    """The environment of every worker that this process starts."""
-    base = settings.environment(config, device)
+def _places(config: dict[str, Any], run: Mapping[str, Any], me: ranks.Rank) -> list[dict[str, str]]:
+    """The environment of every worker that this process starts; ``run`` is the plan's."""
+    base = settings.environment(config, run["device"], run["deepspeed_file"])
     if me.world_size > 1:  # a launcher has said which one; its store serves the workers as well
         return [{**base, **rendezvous.worker_variables()}]
     count = resolve_hardware(config["hardware"])["processes"]
@@ -230,6 +238,7 @@ def _write_plan(
     run_id: str,
     command: str,
     device: str,
+    begin: universal.Start,
 ) -> Path:
     """Write ``plan.json``: every fact that the worker needs.
 
@@ -243,7 +252,8 @@ def _write_plan(
             "name": folder.name,
             "run_id": run_id,
             "attempt": folder.attempt,
-            "checkpoint": str(folder.checkpoint) if folder.checkpoint else None,
+            "checkpoint": str(begin.checkpoint) if begin.checkpoint else None,
+            "deepspeed_file": str(begin.deepspeed_file) if begin.deepspeed_file else None,
             "command": command,
             "device": device,
         },
