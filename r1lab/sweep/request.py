@@ -58,13 +58,14 @@ def check(overrides: Sequence[str], dirs: Sequence[str]) -> Request:
         raise ConfigError(_unique([*problems, *_grid_problems(overrides, dirs)]))
     targets = {"hydra/launcher": base.hydra.launcher, "hydra/sweeper": base.hydra.sweeper}
     _installed({name: str(node._target_) for name, node in targets.items()})
-    name = str(base.sweep.name or derived_name(overrides))
+    params = OmegaConf.select(base, "hydra.sweeper.params") or {}
+    written = [f"{key}={value}" for key, value in params.items()]
+    name = str(base.sweep.name or derived_name([*written, *overrides]))
     unsafe = rundir.check_name(name)
     problems += [replace(unsafe, key="sweep.name")] if unsafe else []
     problems += _plugins(base)
-    params = OmegaConf.select(base, "hydra.sweeper.params") or {}
     named = [] if base.sweep.name else [f"sweep.name={name}"]
-    given = [*(f"{key}={value}" for key, value in params.items()), *_task_only(overrides), *named]
+    given = [*written, *_task_only(overrides), *named]
     seeds = list(base.sweep.seeds)
     wrong = _seeds(seeds, given)
     problems += wrong

@@ -95,6 +95,19 @@ def test_hydra_is_told_the_name_and_the_config_folders(tmp_path: Path) -> None:
     assert any(item.startswith("sweep.name=seed-") for item in checked.arguments)
 
 
+def test_an_experiment_may_say_what_it_sweeps(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    written = '# @package _global_\nhydra: {sweeper: {params: {seed: "1,2", '
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.write_text(written + f'{RATE}: "1e-6,1e-5"}}}}}}\n')
+    checked = request.check(["experiment=mine"], [str(tmp_path)])
+    assert checked.warnings == []
+    assert any("sweep.name=seed-learning_rate-" in item for item in checked.arguments)
+    file.write_text(written + f'{RATE}: "1e-6,-1"}}}}}}\n')
+    with pytest.raises(ConfigError, match="learning_rate"):
+        request.check(["experiment=mine"], [str(tmp_path)])
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
