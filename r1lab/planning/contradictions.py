@@ -82,15 +82,16 @@ def _quantized(found: Findings, model: Mapping[str, Any], strategy: str, stage: 
 
 
 def check_launcher(launcher: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[Problem]:
-    """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is Slurm's."""
-    if "slurm" not in str(launcher.get("_target_")).lower() or not launcher.get("tasks_per_node"):
+    """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is Slurm's.
+
+    Fields that are null follow the run: its machines, its processes.
+    """
+    if "slurm" not in str(launcher.get("_target_")).lower():
         return []
-    return check_slurm_tasks(
-        int(launcher.get("nodes") or 1),
-        int(launcher["tasks_per_node"]),
-        launcher.get("gpus_per_node"),
-        hardware,
-    )
+    gpus, wanted = launcher.get("gpus_per_node"), hardware.get("processes", 1)
+    tasks = launcher.get("tasks_per_node") or (gpus or 1 if wanted == "auto" else wanted)
+    nodes = launcher.get("nodes") or hardware.get("nodes", 1)
+    return check_slurm_tasks(int(nodes), int(tasks), gpus, hardware)
 
 
 def check_slurm_tasks(

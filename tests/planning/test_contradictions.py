@@ -118,3 +118,12 @@ def test_only_slurms_launchers_have_tasks():
     assert check_launcher({}, node) == []
     local = {"_target_": "hydra_plugins.x.LocalLauncher", "tasks_per_node": 1}
     assert check_launcher(local, node) == []
+
+
+def test_fields_of_the_launcher_that_are_null_follow_the_run():
+    launcher = {"_target_": "hydra_plugins.x.SlurmLauncher", "nodes": None, "tasks_per_node": None}
+    node = {"device": "cuda", "nodes": 4, "processes": 8}
+    assert check_launcher(launcher, node) == []
+    assert check_launcher({**launcher, "gpus_per_node": 8}, {**node, "processes": "auto"}) == []
+    idle = check_launcher({**launcher, "gpus_per_node": 8}, {**node, "processes": 4})
+    assert [p.key for p in idle] == ["hydra.launcher.gpus_per_node"]
