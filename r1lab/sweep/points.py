@@ -228,7 +228,8 @@ def finished(run_dir: Path, objective: str) -> dict[str, Any]:
 def first_cause(error: str) -> str:
     """One line of an error's text: a traceback ends with the cause, a user's mistake begins so."""
     lines = [line for line in error.strip().splitlines() if line.strip()] or ["unknown"]
-    return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
+    who, traceback, _ = lines[0].partition("Traceback")  # "rank 1: ", where there are several
+    return who + lines[-1] if traceback else lines[0]
 
 
 def now() -> str:

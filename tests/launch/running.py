@@ -78,3 +78,10 @@ def processes_in(folder: Path) -> list[int]:
             except OSError:  # it has just ended
                 continue
     return found
+
+
+def only_run(folder: Path) -> Path:
+    """The one run's folder in ``folder/outputs``."""
+    found = [path for path in (folder / "outputs").iterdir() if (path / "status.json").is_file()]
+    assert len(found) == 1, found
+    return found[0]

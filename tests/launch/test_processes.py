@@ -12,16 +12,10 @@ from pathlib import Path
 import pandas
 import pytest
 
-from tests.launch.running import DDP, TWO, module_path, processes_in, sabotage, script
+from tests.launch.running import DDP, TWO, module_path, only_run, processes_in, sabotage, script
 from tests.running import history, runs, wait_for
 
 pytestmark = pytest.mark.launch
-
-
-def only_run(folder: Path) -> Path:
-    found = [path for path in (folder / "outputs").iterdir() if (path / "status.json").is_file()]
-    assert len(found) == 1, found
-    return found[0]
 
 
 def nobody_is_left(folder: Path) -> bool:
