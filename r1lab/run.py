@@ -63,7 +63,7 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
     )
     for reward in rewards:
         reward.prefill = loaded.prefill
-    callbacks = _callbacks(config, stop)
+    callbacks = _callbacks(plan, stop)
     trainer = _trainer(settings, config, loaded, data, rewards, callbacks)
     check_strategy(trainer.accelerator, config["hardware"])
     context = RunContext(
@@ -120,16 +120,23 @@ def _data(config: dict[str, Any], rewards: Sequence[Any]) -> DataBundle:
     return data
 
 
-def _callbacks(config: dict[str, Any], stop: StopRequest) -> list[Any]:
+def _callbacks(plan: dict[str, Any], stop: StopRequest) -> list[Any]:
     from r1lab.callbacks.metrics import Metrics
     from r1lab.callbacks.push_to_hub_revision import PushToHubRevision
+    from r1lab.callbacks.shares import Shares
     from r1lab.callbacks.stop import Stop
+    from r1lab.callbacks.universal import OwnSteps
 
+    config = plan["config"]
     listed = [targets.build(node) for node in config["callbacks"].values()]
     if config["hub"]["push_revision"] and not any(
         isinstance(item, PushToHubRevision) for item in listed
     ):
         listed.append(PushToHubRevision())
+    if config["hardware"]["distributed"] in ("deepspeed", "fsdp"):
+        listed.append(Shares())
+    if plan["run"]["deepspeed_file"]:  # the checkpoint was made with another number of processes
+        listed.append(OwnSteps())
     return [Metrics(), Stop(stop), *listed]
 
 

@@ -121,8 +121,13 @@ def broken(checkpoint: Path) -> str | None:
     )
     if not any(any(checkpoint.glob(pattern)) for pattern in weights):
         return "it holds no weights (model.safetensors)"
-    sharded = any(checkpoint.glob("global_step*")) or any(checkpoint.glob("optimizer_0"))
-    if not sharded and not (checkpoint / "optimizer.pt").is_file():
+    if any(checkpoint.glob("global_step*")):  # DeepSpeed's, which writes `latest` when all is saved
+        if (checkpoint / "latest").is_file():
+            return None
+        return "latest is missing: DeepSpeed's saving was cut off"
+    # FSDP's are optimizer.bin, or a folder of shards.
+    optimizers = ("optimizer.pt", "optimizer.bin", "optimizer_0")
+    if not any((checkpoint / name).exists() for name in optimizers):
         return "optimizer.pt is missing: weights alone cannot continue a run"
     return None
 

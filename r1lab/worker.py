@@ -127,6 +127,8 @@ def set_up_logging(folder: Path, level: str, rank: int = 0) -> None:
         library.set_verbosity(max(number, logging.WARNING))
     # The bars of loading and saving; the training's own stays.
     transformers.utils.logging.disable_progress_bar()
+    if rank > 0 or not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     transformers.utils.logging.disable_default_handler()
     transformers.utils.logging.enable_propagation()
     install_log_redaction()

@@ -129,6 +129,14 @@ def test_a_broken_checkpoint_says_what_is_missing(tmp_path: Path, without: str, 
     assert said in str(rundir.broken(checkpoint(tmp_path, 3, without)))
 
 
+def test_a_checkpoint_of_deepspeeds_is_whole_once_it_says_what_is_latest(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, 3, "optimizer.pt")
+    (path / "global_step3").mkdir()
+    assert "latest is missing" in str(rundir.broken(path))
+    (path / "latest").write_text("global_step3")
+    assert rundir.broken(path) is None
+
+
 @pytest.mark.parametrize("name", ["a/b", "../up", ".hidden", "", "two words", "x" * 300, "ü"])
 def test_unsafe_names_are_refused_with_a_safe_one(name: str) -> None:
     problem = rundir.check_name(name)

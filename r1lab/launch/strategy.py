@@ -4,6 +4,7 @@ is set up.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ def prepare(hardware: Mapping[str, Any], device: str) -> None:
         warnings.filterwarnings(
             "ignore", r"`torch\.distributed\.\w+` is deprecated", category=FutureWarning
         )
+        _log_with_us()
     if hardware["distributed"] == "deepspeed" and device == "cpu":
         import deepspeed.ops
 
@@ -36,3 +38,14 @@ def check_strategy(accelerator: Any, hardware: Mapping[str, Any]) -> None:
         raise RuntimeError(
             f"hardware={hardware['kind']} asks for {wanted}, and accelerate set up {found}"
         )
+
+
+def _log_with_us() -> None:
+    """DeepSpeed's log goes where r1lab's goes; it prints by itself on every rank otherwise."""
+    from deepspeed.utils import logger
+
+    logger.handlers.clear()
+    logger.propagate = True
+    # Of a universal checkpoint: an argument for Megatron's tensor parallelism.
+    logger.addFilter(lambda record: "MPU is not provided" not in record.getMessage())
+    logger.setLevel(logging.WARNING)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
-from r1lab.models.turns import align, closes_thinking, prefill, set_template
+from r1lab.models.turns import align, closes_thinking, embedding_rows, prefill, set_template
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -89,7 +89,7 @@ def _load(
             model = AutoModelForCausalLM.from_pretrained(where, **options)
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise _not_loaded(config, error) from error
-    trained_rows = model.get_input_embeddings().weight.shape[0]
+    trained_rows = embedding_rows(model)
     model.config.use_cache = config["use_cache"]
     notes = align(model, tokenizer, config)
     loaded = Loaded(

@@ -174,10 +174,18 @@ def align(
     return notes
 
 
+def embedding_rows(model: PreTrainedModel) -> int:
+    """The tokens that the model has embeddings for. ZeRO-3 empties a weight and keeps its shape
+    aside: read off the weight it would be 0, and every model would be cut to its vocabulary.
+    """
+    weight = model.get_input_embeddings().weight
+    return int(getattr(weight, "ds_shape", weight.shape)[0])
+
+
 def _make_room(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Add embedding rows for tokens that the vocabulary has and the model lacks."""
     needed = max(tokenizer.get_vocab().values()) + 1
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = embedding_rows(model)
     if needed > rows:
         log.warning("the embeddings grow from %d to %d rows for new tokens", rows, needed)
         model.resize_token_embeddings(needed, mean_resizing=True)

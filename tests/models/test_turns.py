@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from r1lab.errors import ConfigError
 from r1lab.models.load import load
-from r1lab.models.turns import align, closes_thinking, keeps_thinking, prefill, turn_end
+from r1lab.models.turns import (
+    align,
+    closes_thinking,
+    embedding_rows,
+    keeps_thinking,
+    prefill,
+    turn_end,
+)
 from tests.models.small import (
     model_folder,
     node,
@@ -220,3 +229,13 @@ def test_prefill_reaches_the_rewards_and_what_scores_held_out_answers(tmp_path):
     assert scorer(completions=["\\boxed{4}\n</think>\n4"], prompts=["?"], solution=["4"]) == [1.0]
     hidden = ["\\boxed{4} and I never stop thinking"]
     assert scorer(completions=hidden, prompts=["?"], solution=["4"]) == [0.0]
+
+
+def test_rows_of_embeddings_that_zero3_has_emptied():
+    """DeepSpeed keeps the shape aside; by the emptied weight, every model would be cut."""
+    weight = torch.nn.Parameter(torch.empty(0))
+    embeddings = SimpleNamespace(weight=weight)
+    model = SimpleNamespace(get_input_embeddings=lambda: embeddings)
+    assert embedding_rows(model) == 0
+    weight.ds_shape = torch.Size([397, 128])
+    assert embedding_rows(model) == 397
