@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from r1lab.errors import ConfigError, Problem
+
 _EXPECTED = {"ddp": "MULTI_", "deepspeed": "DEEPSPEED", "fsdp": "FSDP"}
 
 
@@ -29,7 +31,11 @@ def prepare(hardware: Mapping[str, Any], device: str) -> None:
 
 
 def check_strategy(accelerator: Any, hardware: Mapping[str, Any]) -> None:
-    """Raise where accelerate set up another strategy than was asked for, which it does silently."""
+    """Raise where accelerate set up another strategy than was asked for, which it does silently,
+    and ConfigError where a DeepSpeed file says other numbers than the trainer's.
+
+    ``plan`` has compared batch and precision; what is left are the optimizer's numbers.
+    """
     wanted = hardware["distributed"]
     if wanted == "none" or (wanted == "ddp" and accelerator.num_processes == 1):
         return
@@ -38,6 +44,17 @@ def check_strategy(accelerator: Any, hardware: Mapping[str, Any]) -> None:
         raise RuntimeError(
             f"hardware={hardware['kind']} asks for {wanted}, and accelerate set up {found}"
         )
+    if wanted == "deepspeed":
+        different = accelerator.state.deepspeed_plugin.hf_ds_config.mismatches
+        if different:
+            raise ConfigError(
+                Problem(
+                    "hardware.deepspeed_config",
+                    str(hardware["deepspeed_config"]),
+                    "; ".join(line.removeprefix("- ") for line in different),
+                    'write "auto" for these in the file',
+                )
+            )
 
 
 def _log_with_us() -> None:

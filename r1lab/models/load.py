@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
+from r1lab.launch.ranks import from_environment
 from r1lab.models.turns import align, closes_thinking, embedding_rows, prefill, set_template
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _load(
         options["attn_implementation"] = config["attn_implementation"]
     if config["quantization"] is not None:
         options["quantization_config"] = _quantization(config["quantization"], device)
-        options["device_map"] = {"": 0}
+        options["device_map"] = {"": from_environment().local_rank}  # whole, on this rank's GPU
     try:
         if config["from_scratch"]:
             model = _from_scratch(where, options)
