@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from r1lab.launch.slurm_config import LAUNCHERS
+
 #: Groups that take a list of names (``rewards=[accuracy,cosine]``).
 LIST_GROUPS = ("rewards", "callbacks")
 
@@ -20,6 +22,8 @@ def group_options(group: str, extra_dirs: Sequence[str] = ()) -> list[str]:
     """Names that ``group=NAME`` takes, from the shipped folder and the user's own."""
     folders = [config_dir(), *(Path(folder) for folder in extra_dirs)]
     found = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
+    if group == "hydra/launcher":
+        found |= set(LAUNCHERS)
     return sorted(name for name in found if not name.startswith("_"))
 
 

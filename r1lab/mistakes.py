@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r1lab import schema
 from r1lab.errors import Problem, nearest, suggest
-from r1lab.groups import LIST_GROUPS, groups
+from r1lab.groups import LIST_GROUPS, group_options, groups
 
 CONFIG_NAME = "config"
 #: What composing can raise because of what the user wrote.
@@ -217,6 +217,10 @@ def _unknown_key(key: str, value: str, rest: list[str]) -> Problem:
     if config is None:
         return Problem(key, value, "does not exist", "see the keys with --cfg job")
     group = key.split("@")[0]
+    if group in ("hydra/launcher", "hydra/sweeper"):
+        known = group_options(group) or ["basic", "optuna"]
+        fix = suggest(value, known, f"{group}=")
+        return Problem(key, value, f"has no option {value!r}", fix)
     if "/" in group:
         parent = group.rpartition("/")[0]
         nested = [name for name in groups(()) if "/" in name]
@@ -259,7 +263,7 @@ def _without_values(overrides: list[str]) -> Any:
     chosen = [text for text in overrides if parse(text).key_or_group.split("@")[0] in known]
     for tried in (overrides, chosen):
         try:
-            return hydra_compose(CONFIG_NAME, overrides=tried)
+            return hydra_compose(CONFIG_NAME, overrides=tried, return_hydra_config=True)
         except COMPOSE_ERRORS:
             continue
     return None

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1lab.errors import ConfigError, Problem
+from r1lab.errors import ConfigError, PrerequisiteError, Problem
+from r1lab.planning.contradictions import check_slurm_tasks
 from r1lab.sweep import points
 from r1lab.sweep.launching import SweepLauncher
 from r1lab.sweep.points import Point
@@ -43,21 +44,23 @@ class _SubmititLauncher(SweepLauncher):
     def _tasks(self, point: Point) -> tuple[int, int, int]:
         """(nodes, tasks a node, GPUs a node) of a point's job; ConfigError on a contradiction."""
         hardware = point.config["hardware"]
-        nodes = _agreed("nodes", self.fields.get("nodes"), hardware["nodes"])
-        processes = hardware["processes"]
-        given = self.fields.get("tasks_per_node")
-        if processes == "auto":  # one a GPU
-            processes = given or self.fields.get("gpus_per_node") or 1
-        tasks = _agreed("tasks_per_node", given, processes)
+        nodes, tasks = self.fields.get("nodes"), self.fields.get("tasks_per_node")
         gpus = self.fields.get("gpus_per_node")
+        if nodes is None:
+            nodes = hardware["nodes"]
+        if tasks is None:  # a process for each GPU, where their number is left to the machine
+            tasks = (gpus or 1) if hardware["processes"] == "auto" else hardware["processes"]
+        problems = check_slurm_tasks(nodes, tasks, gpus, hardware)
+        if problems:
+            raise ConfigError(problems)
         if gpus is None:
             gpus = 0 if hardware["device"] == "cpu" else tasks
-        return nodes, tasks, int(gpus)
+        return int(nodes), int(tasks), int(gpus)
 
     def _submitted(self, todo: Iterable[Point], sweep_dir: Path) -> dict[Point, Any]:
         """Submit the points, those of one shape as one array; submitit's job of each."""
         shapes: dict[tuple[int, int, int], list[Point]] = {}
-        for point in todo:
+        for point in todo:  # all of them first: one that is wrong is no reason to submit the others
             shapes.setdefault(self._tasks(point), []).append(point)
         found: dict[Point, Any] = {}
         for shape, same in shapes.items():
@@ -66,10 +69,10 @@ class _SubmititLauncher(SweepLauncher):
             try:
                 jobs = self._submit(same, shape, sweep_dir)
             except Exception as error:
+                why = f"could not be submitted: {error}"
                 for point in same:
-                    why = f"could not be submitted: {error}"
                     points.update_status(point.folder, state=points.FAILED_STATE, error=why)
-                raise
+                raise _refused(error) from error
             for point, job in zip(same, jobs, strict=True):
                 log = str(job.paths.stdout)
                 points.update_status(point.folder, job_id=str(job.job_id), log=log)
@@ -194,19 +197,19 @@ class SubmititLocalLauncher(_SubmititLauncher):
         return [executor.submit(PointJob(str(point.folder))) for point in same]
 
 
-def _agreed(field: str, given: int | None, run: int) -> int:
-    """The launcher's number, which may be left out, and the run's own must be one."""
-    if given is not None and given != run:
-        key = "nodes" if field == "nodes" else "processes"
-        raise ConfigError(
-            Problem(
-                f"hydra.launcher.{field}",
-                given,
-                f"the run has hardware.{key}={run}, and each process is one task",
-                f"leave it out, or set hardware.{key}={given}",
-            )
-        )
-    return run
+def _refused(error: Exception) -> Exception:
+    """Slurm says no to a partition, an account, a limit, or is not there: the user's to mend."""
+    from submitit.core.utils import FailedJobError
+
+    said = str(error).strip().splitlines() or [""]
+    if isinstance(error, FailedJobError):
+        fix = "see hydra.launcher.partition, account, qos, timeout_min and what they may be here"
+        return ConfigError(Problem("hydra/launcher", None, f"sbatch refused: {said[-1]}", fix))
+    if "srun" in said[0]:
+        why = "hydra/launcher=submitit_slurm hands the points to it"
+        fix = "run this on a machine of the cluster, or use hydra/launcher=local"
+        return PrerequisiteError("Slurm (srun, sbatch)", why, fix)
+    return error
 
 
 def _conclude(point: Point, job_id: str, state: str) -> None:

@@ -82,11 +82,11 @@ def _quantized(found: Findings, model: Mapping[str, Any], strategy: str, stage: 
 
 
 def check_launcher(launcher: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[Problem]:
-    """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is Slurm's.
+    """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is submitit's.
 
     Fields that are null follow the run: its machines, its processes.
     """
-    if "slurm" not in str(launcher.get("_target_")).lower():
+    if "submitit" not in str(launcher.get("_target_")).lower():
         return []
     gpus, wanted = launcher.get("gpus_per_node"), hardware.get("processes", 1)
     tasks = launcher.get("tasks_per_node") or (gpus or 1 if wanted == "auto" else wanted)

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from r1lab import rundir
 from r1lab.compose import attempt
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
+from r1lab.planning.contradictions import check_launcher
 from r1lab.sweep.composing import compose_point, composed, search_override, search_path
 
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -79,6 +80,10 @@ def check(overrides: Sequence[str], dirs: Sequence[str]) -> Request:
                 configs.append(compose_point(tuple(mine), search))
             except ConfigError as error:
                 problems += error.problems
+    launcher = OmegaConf.to_container(base.hydra.launcher)
+    assert isinstance(launcher, dict)
+    tasks = {str(key): value for key, value in launcher.items()}
+    problems += [p for config in configs for p in check_launcher(tasks, config["hardware"])]
     if problems:
         raise ConfigError(_unique(problems))
     logging.getLogger("alembic").setLevel(logging.WARNING)  # optuna's import of it would talk

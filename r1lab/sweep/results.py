@@ -32,7 +32,7 @@ def statuses(folder: Path) -> dict[Point, dict[str, Any]]:
 def rows(folder: Path, found: dict[Point, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
     """The results: ``settings`` (what was swept, as written), ``objective`` (the mean over seeds),
     ``low`` and ``high`` (a 95% t interval of that mean, from two seeds on), ``n``, ``seeds``,
-    ``state``, ``runs`` (folders).
+    ``state``, ``jobs`` (a scheduler's ids), ``runs`` (folders).
     """
     found = statuses(folder) if found is None else found
     facts = read_sweep(folder) or {}
@@ -87,6 +87,7 @@ def flatten(row: dict[str, Any], objective: str) -> dict[str, Any]:
         "high": row["high"],
         "n": row["n"],
         "state": row["state"],
+        **({"job": " ".join(row["jobs"])} if row["jobs"] else {}),
         "run": " ".join(Path(run).name for run in row["runs"]),
     }
 
@@ -102,11 +103,15 @@ def render(table: list[dict[str, Any]], objective: str, title: str) -> Table:
     for name in (objective, *(["95%"] if several else []), "n"):
         shown.add_column(name, justify="right")
     shown.add_column("state", overflow="fold")
+    submitted = any(row["jobs"] for row in table)
+    if submitted:
+        shown.add_column("job", overflow="fold")
     for row in table:
         span = "" if row["low"] is None else f"[{row['low']:.4g}, {row['high']:.4g}]"
         cells = [row["settings"].get(name, "") for name in names]
         cells += [_shown(row["objective"]), *([span] if several else []), str(row["n"])]
-        shown.add_row(*(cell.replace("[", "\\[") for cell in [*cells, row["state"]]))
+        cells += [row["state"], *([" ".join(row["jobs"])] if submitted else [])]
+        shown.add_row(*(cell.replace("[", "\\[") for cell in cells))
     return shown
 
 
@@ -135,6 +140,7 @@ def _row(
         "n": len(numbers),
         "seeds": [point.seed for point in members if point.seed is not None],
         "state": said,
+        "jobs": [str(job) for point in members if (job := found[point].get("job_id"))],
         "runs": [run for point in members if (run := found[point].get("run_dir"))],
     }
 

@@ -110,9 +110,13 @@ def test_the_jobs_machines_are_the_runs():
     assert "hydra.launcher.nodes=4" in slurm(2, 8, 8, nodes=4)["nodes"].fix
 
 
-def test_only_slurms_launchers_have_tasks():
+def test_only_submitits_launchers_have_tasks():
     node = {"device": "cuda", "nodes": 1, "processes": 8}
-    slurm = {"_target_": "hydra_plugins.x.SlurmLauncher", "tasks_per_node": 1, "nodes": 1}
+    slurm = {
+        "_target_": "hydra_plugins.x.submitit.SubmititSlurmLauncher",
+        "tasks_per_node": 1,
+        "nodes": 1,
+    }
     assert [p.key for p in check_launcher(slurm, node)] == ["hydra.launcher.tasks_per_node"]
     assert check_launcher({"_target_": "hydra_plugins.x.LocalLauncher", "jobs": 2}, node) == []
     assert check_launcher({}, node) == []
@@ -121,7 +125,11 @@ def test_only_slurms_launchers_have_tasks():
 
 
 def test_fields_of_the_launcher_that_are_null_follow_the_run():
-    launcher = {"_target_": "hydra_plugins.x.SlurmLauncher", "nodes": None, "tasks_per_node": None}
+    launcher = {
+        "_target_": "hydra_plugins.x.submitit.SubmititSlurmLauncher",
+        "nodes": None,
+        "tasks_per_node": None,
+    }
     node = {"device": "cuda", "nodes": 4, "processes": 8}
     assert check_launcher(launcher, node) == []
     assert check_launcher({**launcher, "gpus_per_node": 8}, {**node, "processes": "auto"}) == []
