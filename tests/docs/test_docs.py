@@ -200,7 +200,7 @@ def test_the_defaults_in_the_open_r1_tables_are_the_configs() -> None:
 
 
 def commands(page: Path) -> list[str]:
-    text = page.read_text()
+    text = re.sub(r" \\\n\s+", " ", page.read_text())  # lines that go on below
     blocks = re.findall(r"^(?: {4}|)(?:\$ )?(python -m r1lab.*)$", text, re.M)
     return list(dict.fromkeys([*blocks, *re.findall(r"`(python -m r1lab[^`]*)`", text)]))
 
