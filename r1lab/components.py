@@ -93,13 +93,7 @@ def _check_arguments(key: str, path: str, target: Any, given: dict[str, Any]) ->
                 )
         elif name in hints and not fits(value, hints[name]):
             problems.append(
-                Problem(
-                    f"{key}.{name}",
-                    value,
-                    f"is a {type(value).__name__}, and {target.__name__} takes "
-                    f"{describe(hints[name])}",
-                    f"give a value of that type{_default(known[name])}",
-                )
+                Problem(f"{key}.{name}", value, *_refusal(target, known[name], hints[name], value))
             )
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in given:
@@ -109,6 +103,29 @@ def _check_arguments(key: str, path: str, target: Any, given: dict[str, Any]) ->
                 )
             )
     return problems
+
+
+def _refusal(target: Any, parameter: inspect.Parameter, hint: Any, value: Any) -> tuple[str, str]:
+    """Why ``value`` cannot be this parameter's, and what to write."""
+    options = [item for item in _members(hint) if item is not None]
+    if options and all(isinstance(item, str) for item in options) and isinstance(value, str):
+        return f"is none of {', '.join(options)}", suggest(value, options)
+    takes = f"{target.__name__} takes {describe(hint)}"
+    fix = f"give a value of that type{_default(parameter)}"
+    return f"is a {type(value).__name__}, and {takes}", fix
+
+
+def _members(hint: Any) -> list[Any]:
+    """The values that an annotation lists, None among them; an empty list where it lists none."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return list(typing.get_args(hint))
+    if hint is type(None):
+        return [None]
+    if origin in (typing.Union, types.UnionType):
+        parts = [_members(member) for member in typing.get_args(hint)]
+        return [item for part in parts for item in part] if all(parts) else []
+    return []
 
 
 def _construct(

@@ -12,7 +12,7 @@ from typing import Any
 
 from r1lab import components, rundir
 from r1lab.errors import Problem, suggest
-from r1lab.planning.trl_fields import trainer_fields
+from r1lab.planning.trl_fields import refusal, trainer_fields
 from r1lab.rewards.base import needed_columns
 
 _CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -173,15 +173,8 @@ def _trainer_args(config: dict[str, Any]) -> list[Problem]:
             problems.append(
                 Problem(key, value, message, suggest(name, list(fields), "trainer.args."))
             )
-        elif not fields[name].accepts(value):
-            problems.append(
-                Problem(
-                    key,
-                    value,
-                    f"is a {type(value).__name__}, and the field takes {fields[name].type_text}",
-                    "give a value of that type",
-                )
-            )
+        elif refused := refusal(kind, fields[name], value):
+            problems.append(Problem(key, value, *refused))
     return problems
 
 
@@ -318,6 +311,8 @@ def _weight(name: str, weight: Any) -> Problem | None:
     key = f"rewards.{name}.weight"
     if isinstance(weight, list):
         return Problem(key, weight, "is a list: a reward has one weight", f"write {key}=1.0")
+    if weight is None:
+        return Problem(key, None, "is missing", f"write {key}=1.0 (+{key}=1.0 for one of your own)")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
         return Problem(key, weight, "is not a number", f"write {key}=1.0")
     if weight < 0:

@@ -167,6 +167,8 @@ def _sample(
     need = {column for reward in rewards for column in needed_columns(reward)}
     most = config["data"].get("max_train") or LOADED
     node = {**config["data"], "bad_rows": "drop", "max_train": min(most, LOADED)}
+    if "train_size" in node:  # generated: ten thousand rows of a slow task take minutes
+        node |= {"train_size": min(node["train_size"], LOADED), "test_size": 0}
     source = targets.build(node)
     bundle = build_data(source, "grpo", need_solution="solution" in need, need=need)
     order = list(range(len(bundle.train)))

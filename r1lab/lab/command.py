@@ -136,6 +136,8 @@ def parse(arguments: Sequence[str]) -> Request:
         if name not in _SWITCHES:
             near = nearest(name, _SWITCHES)
             fix = f"did you mean {near}?" if near else "see python -m r1lab rewards --help"
+            if equals and name.lstrip("-").split(".")[0] in USES[command]:
+                fix = f"an override has no dashes: {item.lstrip('-')}"
             problems.append(Problem(item, None, "is not a flag of rewards", fix))
             continue
         if command not in _SWITCHES[name]:
@@ -223,7 +225,8 @@ def _check_files(request: Request) -> list[Problem]:
         fix = "python -m r1lab rewards score FILE.jsonl 'rewards=[accuracy]'"
         return [Problem("FILE", None, "is missing: score what?", fix)]
     if len(files) > 1:
-        return [Problem("FILE", files, "are several, and one is scored at a time", "name one")]
+        fix = "name one; rewards are chosen with 'rewards=[accuracy,format]'"
+        return [Problem("FILE", files, "are several, and one is scored at a time", fix)]
     return []
 
 

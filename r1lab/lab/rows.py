@@ -165,9 +165,9 @@ def check_row(row: Mapping[str, Any], where: str) -> Problem | None:
         return Problem(where, None, f"has no `completion`; it has: {has}", fix)
     completion = row["completion"]
     if not isinstance(completion, str) and not _is_conversation(completion):
-        shown = repr(completion)[:80]
+        shown = json.dumps(completion, default=str)[:80]
         fix = 'write a string, or a list of messages [{"role": "assistant", "content": "..."}]'
-        return Problem(where, shown, "is no completion", fix)
+        return Problem(where, None, f"`completion` is {shown}, which is no completion", fix)
     ids = row.get("completion_ids")
     if ids is not None and not (isinstance(ids, list) and all(isinstance(i, int) for i in ids)):
         return Problem(
@@ -199,7 +199,10 @@ def _parse(raw: bytes, where: str) -> tuple[dict[str, Any] | None, Problem | Non
     except RecursionError:
         return None, Problem(where, shown, "is nested too deeply", "leave the line out")
     except ValueError as error:
-        return None, Problem(where, shown, f"is no JSON: {error}", "write one JSON object a line")
+        said = str(error)
+        if isinstance(error, json.JSONDecodeError):  # whose own words count the lines of this line
+            said = f"{error.msg} (character {error.pos + 1})"
+        return None, Problem(where, shown, f"is no JSON: {said}", "write one JSON object a line")
     if not isinstance(row, dict):
         message = f"is a JSON {type(row).__name__}, not an object"
         return None, Problem(where, shown, message, 'write {"completion": "...", ...}')

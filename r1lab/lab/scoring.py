@@ -108,10 +108,12 @@ def check_columns(rows: Rows, rewards: Sequence[CheckedReward]) -> None:
                 continue
             listed = ", ".join(rows.where(index) for index in missing[:_SHOWN])
             more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-            share = "all rows" if len(missing) == len(rows) else f"{len(missing)} rows"
-            has = ", ".join(sorted(name for name in rows.fields if "/" not in name))
-            message = f"needs the column {column!r}, and {share} of {rows.name} lack it: "
-            message += f"{listed}{more} (columns: {has})"
+            if rows.fields[column]:
+                lacks = f"lacks it in {listed}{more}"
+            else:
+                has = ", ".join(sorted(name for name in rows.fields if "/" not in name))
+                lacks = f"has it in no row (columns: {has})"
+            message = f"needs the column {column!r}, and {rows.name} {lacks}"
             fix = f"add {column!r} to those rows (null: not known), or leave the reward out"
             problems.append(Problem(f"rewards.{reward.__name__}", None, message, fix))
     if problems:

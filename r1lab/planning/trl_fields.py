@@ -14,13 +14,31 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from r1lab.errors import PrerequisiteError
+from r1lab.errors import PrerequisiteError, suggest
 
 Kind = Literal["grpo", "sft"]
 
 _LEAVES: dict[str, tuple[str, str]] = {
     "grpo": ("trainer/grpo_config.py", "GRPOConfig"),
     "sft": ("trainer/sft_config.py", "SFTConfig"),
+}
+#: What TRL takes where a field is an option among several. Its configs take any string; a wrong one
+#: is refused when the model is loaded, or only once the first completions are generated.
+OPTIONS: dict[Kind, dict[str, tuple[str, ...]]] = {
+    "grpo": {
+        "scale_rewards": ("group", "batch", "none"),
+        "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+        "importance_sampling_level": ("token", "sequence"),
+        "loss_type": ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"),
+        "vllm_mode": ("colocate", "server"),
+        "vllm_importance_sampling_mode": (
+            "token_truncate",
+            "token_mask",
+            "sequence_truncate",
+            "sequence_mask",
+        ),
+    },
+    "sft": {"loss_type": ("nll", "dft")},
 }
 _PLAIN: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -67,6 +85,17 @@ class Field:
         if isinstance(value, bool):
             return bool in allowed
         return isinstance(value, tuple(allowed))
+
+
+def refusal(kind: Kind, field: Field, value: Any) -> tuple[str, str] | None:
+    """Why ``value`` cannot be this field's, and what to do about it; ``None`` where it can."""
+    options = OPTIONS[kind].get(field.name)
+    if options is not None and value not in options:
+        return f"is none of {', '.join(options)}", suggest(str(value), options)
+    if not field.accepts(value):
+        message = f"is a {type(value).__name__}, and the field takes {field.type_text}"
+        return message, "give a value of that type"
+    return None
 
 
 def _union(text: str) -> list[str]:

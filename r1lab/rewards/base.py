@@ -162,7 +162,8 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ParameterError(parameter, value, "is not a number", fix)
     if not low <= value <= high:
-        raise ParameterError(parameter, value, f"is not{_range(low, high)}", fix)
+        bound = f"below {low:g}" if value < low else f"above {high:g}"
+        raise ParameterError(parameter, value, f"is {bound}", fix)
 
 
 def check_count(parameter: str, value: Any, low: int = 1) -> None:

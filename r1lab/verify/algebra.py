@@ -66,12 +66,10 @@ def equal(gold: str, answer: str) -> bool:
     if clocks[0] and clocks[1]:
         one, two = clocks[0].groups(), clocks[1].groups()
         return one[:2] == two[:2] and (None in (one[2], two[2]) or one[2].lower() == two[2].lower())
-    if (
-        _LETTERS.fullmatch(gold)
-        and _LETTERS.fullmatch(answer)
-        and not gold.isalpha() & answer.isalpha()
-    ):
-        return sorted(re.findall("[A-J]", gold)) == sorted(re.findall("[A-J]", answer))
+    singles = [re.sub(r"\(([A-J])\)", r"\1", body) for body in (gold, answer)]
+    if all(map(_LETTERS.fullmatch, singles)) and not gold.isalpha() & answer.isalpha():
+        chosen = [sorted(re.findall("[A-J]", body)) for body in singles]
+        return chosen[0] == chosen[1]
     first, second = _form(gold), _form(answer)
     if _is_undone(first, second):
         return False

@@ -16,7 +16,7 @@ __all__ = ["after_reasoning", "choice", "final_answer", "gold_answer", "last_box
 __all__ += ["number", "quick_verdict", "words"]
 
 #: Changed whenever verdicts do: what was remembered under another version is not used.
-VERSION = "3"
+VERSION = "4"
 #: No final answer is longer; what is longer is a degenerate completion, and wrong.
 MAX_CHARS = 4000
 #: A gold without mathematics and with more words than this is a remark, which nothing can equal.
@@ -30,6 +30,11 @@ _CHOICE = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{\s*|\\mathrm\s*\{\s*|\*\*|\(?[Oo]ption\s+|\(?[Cc]hoice\s+)?"
     r"(?:\(([A-J])\)|([A-J])(?:[).:]|(?=\W*$)))[}*.:]*\s*(.*)",
     re.DOTALL,
+)
+#: What follows the first of several choices: ", (C)".
+_MORE_CHOICES = re.compile(
+    r"(?:[\s.)}*]*(?:,|;|&|and|or|\\text\s*\{[,\s]*(?:and|or)\s*\})+"
+    r"(?:\\text(?:bf)?|[\s{(*])*[A-J](?![a-zA-Z]))+\W*"
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?=[0-9a-zA-Z]))")
 _AND = r"(?:and|or|&|\\text\s*\{[\s,]*(?:and|or)[\s,]*\}|\\quad|\\qquad|\\\\|\\[,;:!])"
@@ -62,8 +67,9 @@ _DISPLAY = re.compile(
 _REASON = re.compile(r"[,;]?\s+(?:because|since|as|which|so|due to|by the)\b.*", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[^\d\s])\.\s+(?=[A-Z\\$])|(?<=\d)\.\s+(?=[A-Z])")
 _STORY = re.compile(
-    r"(?i)(?:there|we|i|it|let|they|he|she|this|these|what|how|find|compute|solve|evaluate|determine"
-    r"|simplify|expand|factor|calculate|prove|show|express|given|if|suppose|which|who|when|where)\b"
+    r"(?i)(?:there|we|i(?!,| (?:and|or|only) )|it|let|they|he|she|this|these|what|how|find|compute"
+    r"|solve|evaluate|determine|simplify|expand|factor|calculate|prove|show|express|given|if|suppose"
+    r"|which|who|when|where)\b"
 )
 #: Two numbers side by side; a mixed number (1 1/2) is none.
 _SIDE_BY_SIDE = re.compile(r"(?<![_0-9.])[0-9]+\s+(?![0-9]+\s*/)[0-9]")
@@ -183,7 +189,9 @@ def _rounds_to(value: Fraction, decimal: Fraction, written: str) -> bool:
 def choice(text: str) -> tuple[str | None, str]:
     """The letter of a multiple choice and what stands beside it: ``(A) 5`` gives A and 5."""
     found = _CHOICE.fullmatch(text)
-    return (found[1] or found[2], found[3]) if found else (None, text)
+    if found is None or _MORE_CHOICES.fullmatch(found[3]):
+        return None, text
+    return found[1] or found[2], found[3]
 
 
 def _box(text: str, start: int) -> tuple[str, int] | None:

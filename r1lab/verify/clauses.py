@@ -29,7 +29,14 @@ from r1lab.verify.words import number_word, plain, vocabulary
 _REMARKS = vocabulary(
     """
     when if where for since because in with at double twice repeated approx approximately
-    rounded all any only units as that which the whenever
+    rounded all any only units as that which the whenever attained achieved reached equality
+    """
+)
+#: What says where an extreme value is taken, which is no part of the answer.
+_ATTAINED = ("attained", "achieved", "reached", "equality")
+_BEFORE_ATTAINED = vocabulary(
+    """
+    with and which is can be it this value the
     """
 )
 _REASONS = ("because", "since")
@@ -79,6 +86,20 @@ def explained(tokens: Tokens) -> Form | None:
     if first is None or first.kind != "word" or first.value.lower() not in _REMARKS:
         return None  # "20 (or 22 if order matters)" is two answers
     return Conditioned(reading.read_tokens(tokens[:-1]), (Text(("remark",)),))
+
+
+def attained(tokens: Tokens) -> Form | None:
+    """A value and where it is taken: 8, attained when a = b."""
+    index = next(
+        (i for i, t in enumerate(tokens) if t.kind == "word" and t.value.lower() in _ATTAINED), 0
+    )
+    main = tokens[:index]
+    while main and main[-1].kind == "word" and main[-1].value.lower() in _BEFORE_ATTAINED:
+        main = main[:-1]
+    main = trim(main)
+    if not main or main[-1].kind == "word":
+        return None
+    return Conditioned(reading.read_tokens(main), (Text(("remark",)),))
 
 
 def conditioned(tokens: Tokens) -> Form | None:

@@ -24,6 +24,7 @@ from r1lab.verify.tokens import Unreadable
 from r1lab.verify.tree import Node, symbols
 
 Name = tuple[tuple[str, ...], tuple[str, ...]]
+_OF_A_KIND = ("domain", "congruent", "family")
 _ORDERS = frozenset(("<", ">", "le", "ge", "ne"))
 
 
@@ -65,6 +66,11 @@ def all_of(forms: Sequence[Form]) -> Form:
     zones = [as_zone(form) for form in forms]
     if all(zone is not None for zone in zones):
         return _joined([zone for zone in zones if zone is not None], "and")
+    kinds = [zone for zone in zones if zone is not None and zone.name is None]
+    if kinds and all(zone.region[0] in _OF_A_KIND for zone in kinds):  # n = 1 and all primes
+        mixed = _with_points(forms)
+        if mixed is not None:
+            return mixed
     first = forms[0]
     if isinstance(first, Solutions):
         if all(isinstance(form, Solutions) for form in forms):
@@ -142,15 +148,21 @@ def _with_points(forms: Sequence[Form]) -> Form | None:
         return None
     zones = []
     for form in forms:
-        zone = as_zone(form)
-        if zone is None and isinstance(form, Solutions) and len(form.names) == 1:
-            nodes = [row[0].node for row in form.rows if isinstance(row[0], Expr)]
-            if len(nodes) == len(form.rows) and not any(map(symbols, nodes)):
-                zone = Zone(("points", tuple(nodes)), form.names[0])
+        zone = as_zone(form) or points(form)
         if zone is None:
             return None
         zones.append(zone)
     return _joined(zones, "or")
+
+
+def points(form: Form) -> Zone | None:
+    """x = 0, 1 as a set of numbers."""
+    if not isinstance(form, Solutions) or len(form.names) > 1:
+        return None
+    nodes = [row[0].node for row in form.rows if isinstance(row[0], Expr)]
+    if len(nodes) < len(form.rows) or any(map(symbols, nodes)):
+        return None
+    return Zone(("points", tuple(nodes)), form.names[0])
 
 
 def all_same(forms: Sequence[Form]) -> bool:

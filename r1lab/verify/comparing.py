@@ -23,7 +23,7 @@ from r1lab.verify.forms import (
     values,
 )
 from r1lab.verify.piecewise import equal_branches
-from r1lab.verify.tree import Node, rename, symbols
+from r1lab.verify.tree import Node, num, rename, symbols
 
 _HUNDRED: Node = ("num", Fraction(100), 0)
 _FLIPPED = {"<": ">", ">": "<", "le": "ge", "ge": "le", "=": "=", "ne": "ne"}
@@ -42,6 +42,8 @@ def same(gold: Form, answer: Form) -> bool:
         return verbal.same_texts(gold, answer)
     if isinstance(gold, Zone) or isinstance(answer, Zone):
         return conditions.same_zones(gold, answer)
+    if solving.same_curves(gold, answer):
+        return True
     if isinstance(gold, Solutions) or isinstance(answer, Solutions):
         return solving.same_solutions(gold, answer)
     if isinstance(gold, Relation) or isinstance(answer, Relation):
@@ -140,7 +142,7 @@ def _relations(gold: Form, answer: Form) -> bool:
         return _same_chain(gold, answer)
     relation, other = (gold, answer) if isinstance(gold, Relation) else (answer, gold)
     assert isinstance(relation, Relation)
-    if as_zone(relation) is not None:
+    if as_zone(relation) is not None or isinstance(other, Many):
         return conditions.same_zones(gold, answer)
     if relation.operators != ("=",) or not isinstance(other, Expr | Quantity):
         return False
@@ -148,6 +150,8 @@ def _relations(gold: Form, answer: Form) -> bool:
     named = left[0] in ("fn", "call")  # cos(2a) = 1/3
     if constant(left) is not None or (len(symbols(left)) < 2 and not named):
         return False  # 2x = 5 does not say what x is
+    if relation is gold and left[0] in ("add", "sub") and {"x", "y"} <= symbols(left):
+        return False  # x^2 + y^2 = 4 is a curve
     value = Expr(right)
     return same(value, other) if relation is gold else same(other, value)
 
@@ -186,7 +190,7 @@ def _quantities(gold: Form, answer: Form) -> bool:
             scaled = [_scaled(form, form.unit[1]) for form in (gold, answer)]
             return same(gold.value, answer.value) if gold.unit == answer.unit else same(*scaled)
         if {gold.unit[0], answer.unit[0]} == {"degree", "radian"}:
-            return same(_radians(gold), _radians(answer))
+            return same(_radians(gold, bare=True), _radians(answer, bare=True))
         return False
     quantity, other = (gold, answer) if isinstance(gold, Quantity) else (answer, gold)
     assert isinstance(quantity, Quantity)
@@ -217,8 +221,11 @@ def _scaled(quantity: Quantity, factor: Fraction) -> Form:
     return quantity.value
 
 
-def _radians(quantity: Quantity) -> Form:
+def _radians(quantity: Quantity, bare: bool = False) -> Form:
+    """``bare`` without a degree sign, which counts as one that may be left out."""
     if quantity.unit[0] == "degree" and isinstance(quantity.value, Expr):
+        if bare:
+            return Expr(("mul", quantity.value.node, ("div", ("const", "pi"), num(180))))
         return Expr(("fn", "deg", quantity.value.node))
     return quantity.value
 

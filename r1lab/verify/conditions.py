@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from r1lab.verify import comparing
-from r1lab.verify.combining import as_region, as_zone
+from r1lab.verify.combining import as_region, as_zone, points
 from r1lab.verify.families import equal_families
 from r1lab.verify.forms import (
     Conditioned,
@@ -15,6 +15,7 @@ from r1lab.verify.forms import (
     Form,
     Many,
     Prose,
+    Relation,
     Solutions,
     Text,
     Zone,
@@ -23,10 +24,11 @@ from r1lab.verify.forms import (
     values,
 )
 from r1lab.verify.piecewise import equal_branches
-from r1lab.verify.regions import Region, equal_regions, is_solved, is_whole, may_be_whole
+from r1lab.verify.regions import Region, equal_regions, holds, is_solved, is_whole, may_be_whole
 from r1lab.verify.tree import symbols
 
 #: n >= 0 and n >= 2 only say that n counts something.
+_INTEGERS: Region = ("domain", "Z")
 _SMALL = tuple(("num", Fraction(n)) for n in range(6))
 
 
@@ -46,7 +48,7 @@ def _real_families(gold: Form, answer: Form) -> bool:
 def same_under_conditions(gold: Form, answer: Form) -> bool:
     bare, stated = _parts(gold)
     other, other_stated = _parts(answer)
-    regions = [_condition_zones(conditions) for conditions in (stated, other_stated)]
+    regions = [_condition_zones(bare, stated), _condition_zones(other, other_stated)]
     declared = {zone.name for zones in regions for zone in zones if _is_declaration(zone)}
     mine, theirs = form_symbols(bare), form_symbols(other)
     extra, missing = theirs - mine, mine - theirs
@@ -78,9 +80,14 @@ def _parts(form: Form) -> tuple[Form, tuple[Form, ...]]:
     return form, ()
 
 
-def _condition_zones(conditions: Sequence[Form]) -> list[Zone]:
+def _condition_zones(form: Form, conditions: Sequence[Form]) -> list[Zone]:
     zones = [as_zone(condition) for condition in conditions]
-    return [zone for zone in zones if zone is not None]
+    listed = [points(condition) for condition in conditions]  # c in {0, 1}
+    known = form_symbols(form)
+    return [
+        *(zone for zone in zones if zone is not None),
+        *(zone for zone in listed if zone is not None and zone.name in known),
+    ]
 
 
 def _is_declaration(zone: Zone) -> bool:
@@ -147,6 +154,26 @@ def _family(form: Form, zones: Sequence[Zone]) -> Region | None:
     return regions[0] if len(regions) == 1 else ("or", *regions)
 
 
+def _make_whole(regions: list[Region], names: set[str]) -> None:
+    """n = 2, 3, 4 is 2 <= n <= 4 where n counts something."""
+    for region in regions:
+        if region[0] != "points" or len(region[1]) < 3:
+            continue
+        counted = bool(names) and all(name[0] in "nmkNMK" for name in names)
+        if counted and all(holds(_INTEGERS, point) for point in region[1]):
+            regions[:] = [("and", one, _INTEGERS) for one in regions]
+            return
+
+
+def _range(relation: Relation) -> Region | None:
+    """The values of a quantity of several letters: [4, 8] for 4 <= x + y <= 8."""
+    inside = {side for side in relation.sides if symbols(side)}
+    if len(inside) != 1 or len(symbols(next(iter(inside)))) < 2:
+        return None
+    sides = tuple(("sym", "x") if side in inside else side for side in relation.sides)
+    return as_region(Relation(sides, relation.operators))
+
+
 def same_zones(gold: Form, answer: Form) -> bool:
     zones = [as_zone(form) for form in (gold, answer)]
     names = {zone.name for zone in zones if zone is not None and zone.name is not None}
@@ -162,6 +189,8 @@ def same_zones(gold: Form, answer: Form) -> bool:
             if len(form.names) > 1 or (names and form.names[0] not in names):
                 return False
             region = _family(form, ()) if form_symbols(form) else as_region(values(form))
+        elif region is None and isinstance(form, Relation) and not names:
+            region = _range(form)
         elif region is None and not isinstance(form, Expr):
             region = as_region(form)
         elif region is None and isinstance(form, Expr) and symbols(form.node):
@@ -173,6 +202,7 @@ def same_zones(gold: Form, answer: Form) -> bool:
         regions.append(region)
     if all(region == ("points", ()) for region in regions):
         return True
+    _make_whole(regions, names)
     whole = [is_whole(region) for region in regions]
     for index in (0, 1):
         zone = zones[index]

@@ -153,18 +153,38 @@ class _Phrase:
             raise Unreadable("no number")
         return form.node
 
+    def listed(self) -> list[Token] | None:
+        """The mathematics at the position, with what "and" joins to it; its last chunk is there."""
+        item = self.items[self.position] if self.position < len(self.items) else None
+        if not isinstance(item, list):
+            return None
+        while self.items[self.position + 1 : self.position + 2] in (["and"], ["or"]):
+            following = self.items[self.position + 2 : self.position + 3]
+            if not following or not isinstance(following[0], list):
+                break
+            item = [*item, Token("op", ","), *following[0]]
+            self.position += 2
+        return item
+
     def compared(self, operator: str) -> Region:
         if operator == "ne" and self.position < len(self.items):
-            item = self.items[self.position]
-            if isinstance(item, list):
+            while (said := self.peek()) is not None and number_word(said) is None:
+                region = self.word()  # except powers of 2
+                if region is not None:
+                    return ("not", region)
+            item = self.listed()
+            if item is not None:
                 form = _read(item)
+                points: list[Form] = []
                 if isinstance(form, Many) and form.kind in ("list", "set"):
+                    points = [*form.items]
+                elif isinstance(form, Solutions) and len(form.names) == 1:
+                    points = [row[0] for row in form.rows]
+                if points:
                     self.position += 1
-                    points = tuple(one.node for one in form.items if isinstance(one, Expr))
-                    return ("not", ("points", points))
-                if isinstance(form, Solutions) and len(form.names) == 1:
-                    self.position += 1
-                    nodes = tuple(r[0].node for r in form.rows if isinstance(r[0], Expr))
+                    nodes = tuple(point.node for point in points if isinstance(point, Expr))
+                    if len(nodes) < len(points):
+                        raise Unreadable("all but what?")
                     return ("not", ("points", nodes))
         return ("relation", "x", (("sym", "x"), self.expression()), (operator,))
 

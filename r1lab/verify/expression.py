@@ -11,21 +11,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from r1lab.verify import commands
+from r1lab.verify import commands, dots
 from r1lab.verify.tokens import Token, Unreadable
 from r1lab.verify.tree import Node, num
+
+#: TeX's own forms of a fraction and a binomial, for all of a group: {n \choose k}.
+_BETWEEN = (Token("cmd", "over"), Token("cmd", "choose"))
 
 
 def parse_expression(tokens: Sequence[Token]) -> Node:
     """The tree of a whole token sequence."""
-    over = next((i for i, token in enumerate(tokens) if token == Token("cmd", "over")), None)
-    if over is not None:
-        return ("div", parse_expression(tokens[:over]), parse_expression(tokens[over + 1 :]))
+    at = next((i for i, token in enumerate(tokens) if token in _BETWEEN), None)
+    if at is not None:
+        top, below = parse_expression(tokens[:at]), parse_expression(tokens[at + 1 :])
+        return ("div", top, below) if tokens[at].value == "over" else ("fn", "binom", top, below)
+    if dots.DOTS in tokens and (node := _with_dots(tokens)) is not None:
+        return node
     reader = Reader(tokens)
     node = reader.whole()
     if reader.peek() is not None:
         raise Unreadable(f"{reader.peek()} after an expression")
     return node
+
+
+def _with_dots(tokens: Sequence[Token]) -> Node | None:
+    for kind, pieces in (("sum", dots.terms(tokens)), ("prod", dots.factors(tokens))):
+        if pieces is None:
+            continue
+        read = [(sign, parse_expression(piece)) for sign, piece in pieces if piece != [dots.DOTS]]
+        *written, last = (node if sign > 0 else ("neg", node) for sign, node in read)
+        return dots.series(kind, written, last)
+    return None
 
 
 class Reader:
@@ -245,11 +261,6 @@ class Reader:
 
     def bracket(self, token: Token) -> Node:
         if token.value in commands.BRACKETS:
-            if len(token.inner) >= 3:
-                split = next((i for i, t in enumerate(token.inner) if t.value == "choose"), None)
-                if split is not None:
-                    top, below = token.inner[:split], token.inner[split + 1 :]
-                    return ("fn", "binom", parse_expression(top), parse_expression(below))
             return self.inside(token)
         if token.value == ("lfloor", "rfloor"):
             return ("fn", "floor", self.inside(token))

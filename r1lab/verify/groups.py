@@ -41,9 +41,16 @@ def is_point(tokens: Tokens) -> bool:
 
 def expanded(form: Form) -> Form:
     r"""``1 \pm \sqrt{2}`` is two values; all signs of one expression go together."""
-    if not isinstance(form, Expr) or not any(part[0] == "pm" for part in parts(form.node)):
+    if not isinstance(form, Expr) or len(nodes := signs(form.node)) == 1:
         return form
-    return Many("list", tuple(Expr(_signed(form.node, sign)) for sign in (1, -1)))
+    return Many("list", tuple(map(Expr, nodes)))
+
+
+def signs(node: Node) -> list[Node]:
+    """What an expression stands for: two values if there is a plus-minus in it."""
+    if not any(part[0] == "pm" for part in parts(node)):
+        return [node]
+    return [_signed(node, sign) for sign in (1, -1)]
 
 
 def _signed(node: Node, sign: int) -> Node:
@@ -155,6 +162,27 @@ def _environment(name: str, inner: Tokens) -> Form:
     if not matrix or len({len(row) for row in matrix}) > 1:
         raise Unreadable("a ragged matrix")
     return Matrix(matrix, name.startswith(("v", "V")))
+
+
+def union(tokens: Tokens) -> Form | None:
+    r"""``\{(0, 1)\} \cup \{(t, t)\}``: one set of what is no number."""
+    sides = split(tokens, Token("cmd", "cup").__eq__)
+    if len(sides) < 2 or not all(len(side) == 1 and side[0].kind == "group" for side in sides):
+        return None
+    forms = [group(side[0]) for side in sides]
+    conditions: list[Form] = []
+    items: list[Form] = []
+    for form in forms:
+        if isinstance(form, Conditioned):
+            conditions.extend(form.conditions)
+            form = Many("set", (form.form,)) if isinstance(form.form, Many) else form.form
+        if not isinstance(form, Many) or form.kind != "set":
+            return None
+        items.extend(form.items)
+    if not all(isinstance(item, Many) and item.kind == "tuple" for item in items):
+        return None
+    whole = Many("set", tuple(items))
+    return Conditioned(whole, tuple(conditions)) if conditions else whole
 
 
 def region_of(tokens: Tokens) -> Region | None:

@@ -111,12 +111,13 @@ def _power(base: _Size, exponent: _Size) -> _Size:
     return _Size(exponent.value * base.log if base.log else 0.0, digits)
 
 
-def _factorial(of: _Size) -> _Size:
+def _factorial(of: _Size, step: int) -> _Size:
+    """``n!``, or with a step of two ``n!!``."""
     if of.fixed:
         return _SYMBOL
     if of.value > MOST_FACTORIAL:
         raise _TooLargeError
-    log = math.lgamma(of.value + 1) / math.log(10)
+    log = math.lgamma(of.value + 1) / math.log(10) / step
     return _Size(log, log)
 
 
@@ -180,7 +181,9 @@ class _Reader:
                 found = _power(found, self._script())
             elif self._is("!"):
                 self._at += 1
-                found = _factorial(found)
+                double = self._is("!")
+                self._at += double
+                found = _factorial(found, 2 if double else 1)
             elif self._is("_"):
                 self._at += 1
                 self._atom()

@@ -6,6 +6,7 @@ from r1lab.verify.combining import Name
 from r1lab.verify.expression import parse_expression
 from r1lab.verify.splitting import Tokens, is_comma, split, trim
 from r1lab.verify.tokens import Token, Unreadable
+from r1lab.verify.words import EXTREMES
 
 _TUPLES = (("(", ")"), ("\\{", "\\}"), ("langle", "rangle"))
 _MARKS = ("angle", "triangle", "max", "min", "overline", "Delta", "det", "widehat")
@@ -49,4 +50,5 @@ def name_of(tokens: Tokens) -> Name | None:
 
 
 def _spelt(tokens: Tokens) -> str:
-    return " ".join(_spelt(t.inner) if t.kind == "group" else str(t.value) for t in tokens).lower()
+    said = (_spelt(t.inner) if t.kind == "group" else str(t.value).lower() for t in tokens)
+    return " ".join(EXTREMES.get(word, word) for word in said)

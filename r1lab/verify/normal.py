@@ -33,6 +33,11 @@ _SIZES = re.compile(
 _FUNCTION_WORD = re.compile(
     r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|exp|max|min|gcd|lcm|det|mod|sqrt|frac|lim|deg|dim"
 )
+_COLOR = re.compile(r"\\(?:text)?color\s*(?:\[[^\[\]]*\])?\s*\{[^{}]*\}")
+#: The brace before a system has none that closes it.
+_SYSTEM = re.compile(
+    r"\\left\s*(?:\\\{|\\lbrace)\s*(\\begin\b.*?\\end\s*\{\w+\*?\})[\s.,;]*\\right\s*\.", re.DOTALL
+)
 #: Before a number; a dollar sign that is left here is no mark of mathematics.
 _DOLLARS = re.compile(r"(?<![^+-])\\?\$(?=[0-9.])")
 #: Not g, h, j, m and s, which upright are units.
@@ -48,7 +53,7 @@ def normalise(text: str) -> str:
     """The same answer with its wrapping, LaTeX spacing and typographic variants taken off."""
     if len(text) > _LONGEST:
         return text  # too long to be an answer: not worth the work
-    text = text.strip().replace(r"\$", "\u0001")
+    text = _SYSTEM.sub(r"\1", _COLOR.sub("", text)).strip().replace(r"\$", "\u0001")
     while True:
         inner = _unwrap(text)
         if inner == text:
@@ -68,6 +73,7 @@ def normalise(text: str) -> str:
     text = _UPRIGHT.sub(_letter, text)
     text = re.sub(r"\^\s*\{\s*\\circ\s*\}", r"^\\circ ", text).replace("°", r"^\circ ")
     text = re.sub(r"\*\*([^*]+)\*\*", r"\1", text)
+    text = re.sub(r"\\textbf\s*\{(\([A-J]\))\}", r"\1", text)
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
     text = re.sub(r"\\(?:ldots|cdots|dots[a-z]?)(?![a-zA-Z])|\.\.\.+|…", r"\\dots ", text)
     text = re.sub(r"(?<!\\)\\[!,;:> ]|\\q?quad(?![a-zA-Z])|~|\u00a0|\u2009|\u202f", " ", text)

@@ -65,6 +65,7 @@ def read_words(tokens: Tokens) -> Form:
         return region
     for attempt in (
         clauses.permuted,
+        clauses.attained,
         clauses.explained,
         clauses.conditioned,
         _listed,
@@ -124,6 +125,8 @@ def _listed(tokens: Tokens) -> Form | None:
     for test in (is_or, is_comma):
         items = split(tokens, test)
         if len(items) > 1:
+            if any(map(_is_cut, items, items[1:])):
+                return None
             items = [_without_lead(item) for item in items]
             if all(item and any(t.kind != "word" for t in item) for item in items) or all(
                 len(item) < 4 for item in items
@@ -133,6 +136,17 @@ def _listed(tokens: Tokens) -> Form | None:
                 )
             return None
     return None
+
+
+def _is_cut(before: Tokens, after: Tokens) -> bool:
+    """Whether a list ends in the middle of a description: divisible by 2 and 3."""
+    words = [token.value for token in before if token.kind == "word"]
+    numbers = [part[-1:] for part in (before, after)]
+    return (
+        is_domain_word(words)
+        and all(part and part[0].kind == "num" for part in numbers)
+        and len(after) == 1
+    )
 
 
 def _is_lead(token: Token, tokens: Tokens) -> bool:

@@ -71,20 +71,20 @@ def read_tokens(tokens: Tokens) -> Form:
 def read_mathematics(tokens: Tokens) -> Form:
     """Alternatives, each a list of items."""
     tokens = trim(tokens)
-    congruences = sum(token.value in ("equiv", "nequiv") for token in tokens)
-    if congruences == 1 and any(map(is_modulus, tokens)):
+    related = [t.value for t in tokens if (t.kind, t.value) in relations.RELATIONS]
+    if related in (["equiv"], ["nequiv"]) and any(map(is_modulus, tokens)):
         return relations.relation(tokens)
     tokens, restriction = relations.restricted(tokens)
     if restriction is not None:
         return all_of([read_tokens(tokens), restriction])
     alternatives = split(tokens, is_or)
     if len(alternatives) > 1:
-        return any_of([read_tokens(part) for part in alternatives])
+        return any_of([read_tokens(part) for part in relations.with_modulus(alternatives)])
     items = split(tokens, is_comma)
     if len(items) > 3 and (run := groups.progression(tokens)) is not None:
         return run
     if len(items) > 1:
-        return all_of([read_tokens(part) for part in items])
+        return all_of([read_tokens(part) for part in relations.with_modulus(items)])
     return item(tokens)
 
 
@@ -110,6 +110,9 @@ def item(tokens: Tokens) -> Form:
         return Quantity(item(tokens[:end]), _DEGREES)  # type: ignore[arg-type]
     if len(tokens) > 3 and tokens[-2] == Token("cmd", "deg") and tokens[-1].value in ("C", "F"):
         return Quantity(item(tokens[:-3]), (f"degree {tokens[-1].value}", 1))  # type: ignore[arg-type]
+    points = groups.union(tokens)
+    if points is not None:
+        return points
     region = groups.region_of(tokens)
     if region is not None:
         return Zone(region)

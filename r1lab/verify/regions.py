@@ -194,7 +194,8 @@ def holds(region: Region, point: Node) -> bool:
 def is_empty(region: Region) -> bool:
     """Whether none of the samples lies in it: the sign of "x < 1, x > 3", which means "or"."""
     try:
-        return not any(contains(region, x, {}) for x in _samples(region, region, {}, False))
+        samples = _samples(region, region, {}, is_whole(region))
+        return not any(contains(region, x, {}) for x in samples)
     except (Undefined, TooLarge, KeyError):
         return False
 

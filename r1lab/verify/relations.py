@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from r1lab.verify import clauses, reading
+from r1lab.verify import clauses, groups, reading
 from r1lab.verify.combining import Name, as_region, is_condition, solved
 from r1lab.verify.equivalence import constant, equal_expressions
 from r1lab.verify.expression import parse_expression
 from r1lab.verify.forms import Conditioned, Expr, Form, Many, Relation, Solutions, Text, Zone
 from r1lab.verify.names import name_of
 from r1lab.verify.regions import Region
-from r1lab.verify.splitting import Tokens, is_comma, is_modulus, split
+from r1lab.verify.splitting import Tokens, is_comma, is_modulus, is_or, split, trim
 from r1lab.verify.tokens import Token, Unreadable
 from r1lab.verify.tree import Node, symbols
 
@@ -95,7 +95,10 @@ def _relation_of(sides: list[list[Token]], operators: list[str]) -> Form:
 
 
 def _membership(sides: list[list[Token]], operators: list[str]) -> Form:
-    right = reading.read_tokens(sides[-1])
+    last = trim(sides[-1])
+    if last and last[0].kind == "sym" and last[0].value in "RZNQ":  # k in Z
+        last = [Token("cmd", last[0].value), *last[1:]]
+    right = reading.read_tokens(last)
     if len(operators) > 1:
         raise Unreadable("a chain of memberships")
     names = [name_of(part) for part in split(sides[0], is_comma)]
@@ -153,7 +156,10 @@ def congruence(sides: Sequence[Tokens], operators: Sequence[str]) -> Form:
         if not is_modulus(token):
             continue
         modulus = parse_expression(token.inner[1:] if token.kind == "group" else right[index + 1 :])
-        residues = [parse_expression(r) for r in split(right[:index], is_comma)]
+        listed = split(right[:index], lambda token: is_comma(token) or is_or(token))
+        residues = [
+            signed for residue in listed for signed in groups.signs(parse_expression(residue))
+        ]
         left = parse_expression(sides[0])
         name = _only_symbol(left)
         if len(sides) > 2 or name is None or not residues:
@@ -167,6 +173,18 @@ def congruence(sides: Sequence[Tokens], operators: Sequence[str]) -> Form:
     if set(operators) != {"equiv"}:
         raise Unreadable("a congruence without a modulus")
     return reading.read_tokens(merged)
+
+
+def with_modulus(alternatives: Sequence[Tokens]) -> list[Tokens]:
+    """n = 1 or n = 2 (mod 3): the modulus is that of both."""
+    last = alternatives[-1]
+    at = next((i for i, token in enumerate(last) if is_modulus(token)), None)
+    others = alternatives[:-1]
+    shared = at is not None and all(
+        any(token.value == "equiv" for token in part) and not any(map(is_modulus, part))
+        for part in others
+    )
+    return [[*part, *last[at:]] for part in others] + [last] if shared else [*alternatives]
 
 
 def _only_symbol(node: Node) -> str | None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 
-from r1lab.verify import comparing
+from r1lab.verify import comparing, conditions
+from r1lab.verify.combining import as_zone
 from r1lab.verify.equivalence import equal_equations
 from r1lab.verify.forms import (
     Expr,
@@ -18,8 +19,11 @@ from r1lab.verify.forms import (
     renamed,
     values,
 )
+from r1lab.verify.groups import signs
 from r1lab.verify.tree import Node, symbols
 
+#: Letters of parameters, and of constants of integration, that no problem gives.
+_PARAMETERS, _INTEGRATION = "tskuvl", "ABCDKc"
 Rows = tuple[tuple[Form, ...], ...]
 
 
@@ -28,6 +32,8 @@ def same_solutions(gold: Form, answer: Form) -> bool:
         return _both_solved(gold, answer)
     solved, other = (gold, answer) if isinstance(gold, Solutions) else (answer, gold)
     assert isinstance(solved, Solutions)
+    if as_zone(other) is not None:
+        return conditions.same_zones(gold, answer)
     if isinstance(other, Relation):
         equation = _equation(solved)
         # 2x = 10 is no answer where x = 5 is: it may be the question.
@@ -44,9 +50,9 @@ def same_solutions(gold: Form, answer: Form) -> bool:
 
 def _both_solved(gold: Solutions, answer: Solutions) -> bool:
     if len(gold.names) != len(answer.names):
-        roots = [_roots_of(one) for one in (gold, answer)]
-        return len({name for name, _ in roots}) == 1 and comparing.matched(
-            comparing.distinct(roots[0][1]), comparing.distinct(roots[1][1])
+        (stem, mine), (other, theirs) = (_roots_of(one) for one in (gold, answer))
+        return stem == other is not None and comparing.matched(
+            comparing.distinct(mine), comparing.distinct(theirs)
         )
     if len(gold.bound) == len(answer.bound) and gold.bound != answer.bound:
         names = dict(zip(answer.bound, gold.bound, strict=True))
@@ -59,7 +65,7 @@ def _both_solved(gold: Solutions, answer: Solutions) -> bool:
         return False
     rows = tuple(tuple(row[index] for index in order) for row in answer.rows)
     wanted = [Many("row", row) for row in gold.rows]
-    choices = _same_constants(gold, rows) if gold.bound and answer.bound else [rows]
+    choices = _same_constants(gold, rows, bool(gold.bound and answer.bound))
     return any(
         comparing.matched(wanted, [Many("row", row) for row in choice]) for choice in choices
     )
@@ -106,13 +112,21 @@ def _may_name_the_same(gold: str, answer: str) -> bool:
     return any(described) or ("_" in gold) != ("_" in answer)
 
 
-def _same_constants(gold: Solutions, rows: Rows) -> list[Rows]:
-    """f(x) = cx against f(x) = kx: the free constants of a family of functions have any name."""
+def _same_constants(gold: Solutions, rows: Rows, functions: bool) -> list[Rows]:
+    """f(x) = cx against f(x) = kx: the free constants of a family of functions have any name.
+
+    So have the constants of y = C e^x and the parameter of (x, y) = (t^2, t), if they look it.
+    """
     mine = frozenset().union(*(form_symbols(v) for row in gold.rows for v in row)) - set(gold.bound)
     theirs = frozenset().union(*(form_symbols(v) for row in rows for v in row)) - set(gold.bound)
     extra, missing = sorted(theirs - mine), sorted(mine - theirs)
     if len(extra) != len(missing) or len(extra) > 3:
         return [rows]
+    if not functions:
+        free = _PARAMETERS if len(gold.names) > 1 else _INTEGRATION
+        named = [all(name[0] in free for name in names) for names in (extra, missing)]
+        if not (any(named) if len(gold.names) > 1 else all(named) and gold.names == ("y",)):
+            return [rows]
     return [
         tuple(
             tuple(renamed(value, dict(zip(extra, order, strict=True))) for value in row)
@@ -120,6 +134,38 @@ def _same_constants(gold: Solutions, rows: Rows) -> list[Rows]:
         )
         for order in permutations(missing)
     ]
+
+
+def same_curves(gold: Form, answer: Form) -> bool:
+    """Whether equations in several letters, as of lines, can be paired: y = x + 1 or x + y = 3."""
+    wanted, said = _equations(gold), _equations(answer)
+    if not wanted or len(wanted) != len(said):
+        return False
+    if all(len(symbols(left) | symbols(right)) < 2 for left, right in wanted):
+        return False
+    for equation in wanted:
+        index = next((i for i, one in enumerate(said) if equal_equations(equation, one)), None)
+        if index is None:
+            return False
+        del said[index]
+    return True
+
+
+def _equations(form: Form) -> list[tuple[Node, Node]]:
+    """The equations that a form lists; none if there is anything else in it."""
+    if isinstance(form, Relation) and form.operators == ("=",):
+        left, right = ([*signs(side), *signs(side)][:2] for side in form.sides)
+        return list(dict.fromkeys(zip(left, right, strict=True)))
+    if isinstance(form, Many) and form.kind == "list":
+        found = [_equations(item) for item in form.items]
+        return [one for some in found for one in some] if all(found) else []
+    if not isinstance(form, Solutions) or form.bound or form.names[0][0] == "@":
+        return []
+    if len(form.names) > 1 and len(form.rows) > 1:
+        return []
+    values_of = [(name, row[i]) for row in form.rows for i, name in enumerate(form.names)]
+    pairs = [(("sym", name), value.node) for name, value in values_of if isinstance(value, Expr)]
+    return pairs if len(pairs) == len(values_of) else []
 
 
 def _equation(solved: Solutions) -> tuple[Node, Node] | None:

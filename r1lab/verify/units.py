@@ -92,8 +92,12 @@ def read_unit(tokens: tuple[Token, ...]) -> Unit | None:
             parts[-1] = _raised(parts[-1], int(inner.value))
         elif spelling in ("/", "per"):
             sign = -1
-        elif spelling in ("*", ".", "of", "the", "in", "a", "an"):
+        elif spelling in ("*", ".", "of", "the", "a", "an"):
             continue
+        elif spelling == "in" and (
+            parts or (position < len(tokens) and tokens[position].kind == "word")
+        ):
+            continue  # 5 apples in total; alone it is an inch
         elif spelling in _SPELLINGS or (token.kind == "word" and len(spelling) > 2):
             name, size = _SPELLINGS.get(spelling, (_singular(spelling), Fraction(1)))
             part = _raised((name, size), power)

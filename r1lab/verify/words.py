@@ -69,7 +69,9 @@ _INFINITE = re.compile(
     r"(?:there (?:is|are|exist) )?(?:an )?infinite(?:ly)?(?: many| number(?: of)?)?"
     r"(?: (?:solutions?|pairs?|values?|primes?|such))*"
 )
+EXTREMES = {"maximum": "max", "maximal": "max", "minimum": "min", "minimal": "min"}
 _SYNONYMS = {
+    **EXTREMES,
     "true": "yes", "false": "no", "correct": "yes", "incorrect": "no", "never": "never",
     "naturals": "natural", "reals": "real", "rationals": "rational", "player": "", "wins": "",
     "win": "", "winning": "", "strategy": "", "loses": "lose", "bigger": "greater",

@@ -261,6 +261,14 @@ def test_every_recipe_of_open_r1_is_in_the_table() -> None:
     assert listed == {f"experiment={name}" for name in set(group_options("experiment")) - own}
 
 
+def test_the_readme_gives_the_benchmark_of_rewards_with_what_was_measured() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert "    python -m benchmarks.rewards\n" in readme
+    rows = table(ROOT / "benchmarks" / "README.md", "groups x size")
+    ratios = [float(row[3].split()[0]) for row in rows]
+    assert f"{min(ratios):.0f} to {max(ratios):.0f} times" in readme
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):

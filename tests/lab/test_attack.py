@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from r1lab import cli as command_line
+from r1lab.data.arithmetic_source import Arithmetic
 from r1lab.lab.hacks import ANSWER_HACKS, hacks_for
 from r1lab.lab.problem import Form, form_of, played
 from r1lab.rewards.accuracy import Accuracy
@@ -41,6 +42,17 @@ def test_honest_answers_earn_what_they_should_and_hacks_are_flagged(
         assert item["rewards"]["accuracy"] == 0.0, name
         assert not item["pays"], name
     assert found["notes"] == []
+
+
+def test_no_more_rows_are_generated_than_are_sampled_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+    load = Arithmetic.load
+    monkeypatch.setattr(Arithmetic, "load", lambda self: made.append(self) or load(self))
+    assert command_line.main(["rewards", "attack", "--json", "--rows=1", "rewards=[format]"]) == 0
+    assert json.loads(capsys.readouterr().out)["problems"] == 1
+    assert [(source.train_size, source.test_size) for source in made] == [(512, 0)]
 
 
 def test_a_reward_for_form_alone_is_said_to_reward_no_truth(

@@ -113,6 +113,8 @@ def test_prefill_belongs_to_the_text(folder: Path, capsys: pytest.CaptureFixture
         (["score", "nofile.jsonl"], "cannot be read: No such file", "a .jsonl file"),
         (["score", "."], "holds no plan.json", "outputs/NAME"),
         (["score", "rows.jsonl", "--jsn"], "--jsn: is not a flag", "did you mean --json?"),
+        (["score", "rows.jsonl", "--rewards=f1"], "--rewards=f1", "no dashes: rewards=f1"),
+        (["score", "rows.jsonl", "accuracy"], "are several", "'rewards=[accuracy,format]'"),
         (["score", "rows.jsonl", "--strict"], "--strict: is a flag of `rewards audit`", "leave"),
         (["score", "rows.jsonl", "--rows", "many"], "--rows = 'many'", "--rows 10"),
         (["score", "rows.jsonl", "--prefill"], "--prefill: needs a value", "VALUE"),
@@ -126,7 +128,7 @@ def test_prefill_belongs_to_the_text(folder: Path, capsys: pytest.CaptureFixture
         ),
         (
             ["score", "rows.jsonl", "rewards=[countdown]"],
-            "needs the column 'nums', and all rows of rows.jsonl lack it: line 1, line 2",
+            "needs the column 'nums', and rows.jsonl has it in no row (columns: completion, ",
             "add 'nums'",
         ),
         (["audit", "rows.jsonl"], "`rewards audit` reads no file", "key=value"),

@@ -82,11 +82,11 @@ def test_standard_input_is_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"completion": "a"', "is no JSON"),
+        ('{"completion": "a"', "is no JSON: Expecting ',' delimiter (character "),
         ('"text"', "is a JSON str, not an object"),
         ('{"solution": "7"}', "has no `completion`; it has: solution"),
-        ('{"completion": null}', "is no completion"),
-        ('{"completion": 7}', "is no completion"),
+        ('{"completion": null}', "`completion` is null, which is no completion"),
+        ('{"completion": 7}', "`completion` is 7, which is no completion"),
         ('{"completion": ["a"]}', "is no completion"),
         ('{"completion": [{"role": "assistant", "content": 7}]}', "is no completion"),
         ('{"completion": "a", "completion_ids": "abc"}', "no list of token ids"),

@@ -147,7 +147,7 @@ def test_a_column_that_a_reward_needs_is_named_with_the_rows_that_lack_it() -> N
     (problem,) = caught.value.problems
     assert problem.key == "rewards.echo"
     assert "'value'" in problem.message
-    assert "row 1, row 2" in problem.message
+    assert problem.message.endswith("the rows lacks it in row 1, row 2")
 
 
 def test_a_reward_that_fails_names_the_row() -> None:

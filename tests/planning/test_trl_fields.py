@@ -1,13 +1,16 @@
 """The fields read from source are those that the running classes have."""
 
+import ast
 import dataclasses
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from r1lab.errors import PrerequisiteError
-from r1lab.planning.trl_fields import NOT_LITERAL, Field, trainer_fields
+from r1lab.planning.trl_fields import NOT_LITERAL, OPTIONS, Field, trainer_fields
 
 
 @pytest.mark.parametrize("kind", ["grpo", "sft"])
@@ -65,6 +68,19 @@ def test_reading_imports_nothing_heavy():
 )
 def test_simple_types(type_text, value, fits):
     assert Field("x", type_text, None).accepts(value) is fits
+
+
+@pytest.mark.parametrize("kind", ["grpo", "sft"])
+def test_the_options_are_those_that_the_trainer_compares_with(kind):
+    trainer = Path(importlib.util.find_spec("trl").origin).parent / f"trainer/{kind}_trainer.py"
+    compared = {name: set() for name in OPTIONS[kind]}
+    for node in ast.walk(ast.parse(trainer.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute):
+            literals = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
+            compared.get(node.left.attr, set()).update(literals)
+    assert compared == {name: set(options) for name, options in OPTIONS[kind].items()}
+    for name, options in OPTIONS[kind].items():
+        assert trainer_fields(kind)[name].default in options
 
 
 def test_every_default_fits_its_own_type():

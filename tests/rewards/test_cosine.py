@@ -93,6 +93,19 @@ def test_bad_parameters_are_named(parameters: dict, named: str) -> None:
     assert caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"max_value_wrong": 0.5}, "max_value_wrong = 0.5: is above 0"),
+        ({"min_value_correct": -0.5}, "min_value_correct = -0.5: is below 0"),
+        ({"deadline_s": 1e9}, "deadline_s = 1000000000.0: is above 3600"),
+    ],
+)
+def test_numbers_out_of_range_are_told_with_the_bound(parameters: dict, said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        Cosine(**parameters)
+
+
 FRACTION, OTHER = "\\boxed{\\frac{63}{400}}", "\\boxed{\\frac{64}{400}}"
 
 

@@ -93,9 +93,11 @@ def test_close_ends_what_runs():
 def test_nothing_outlives_the_caller(number):
     isolated()
     code = """
+import signal
 from r1lab.sandbox import seccomp
 from r1lab.sandbox.base import Job, Limits, Program
 from r1lab.sandbox.local import Local
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
 provider = Local(parallel=2)
 provider.isolation()
 print("up", flush=True)

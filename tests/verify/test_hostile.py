@@ -47,20 +47,20 @@ SIZE = 100_000
 @pytest.mark.parametrize("piece", PIECES)
 def test_string_work_is_quick_on_hostile_texts(piece: str) -> None:
     block = piece * (SIZE // len(piece))
-    took = {}
+    took = {}  # seconds of a core: other processes of a busy machine do not count
     for frame in FRAMES:
         for text in (frame.format(block), frame.format(block[:4000])):
-            started = time.perf_counter()
+            started = time.process_time()
             found = final_answer(text)
             if found is not None:
                 answer = normalise(found)
                 for gold in ("7", r"\frac{1}{2}", "Tuesday"):
                     quick_verdict(gold, answer)
-            took[frame, len(text)] = time.perf_counter() - started
+            took[frame, len(text)] = time.process_time() - started
     for length in (SIZE, 4000):
-        started = time.perf_counter()
+        started = time.process_time()
         gold_answer(block[:length])
-        took["gold", length] = time.perf_counter() - started
+        took["gold", length] = time.process_time() - started
     assert {where: seconds for where, seconds in took.items() if seconds > 1} == {}
 
 

@@ -22,8 +22,9 @@ from r1lab.verify.verifier import Verifier
 PAIRS = Path(__file__).with_name("pairs.jsonl")
 
 POLICIES = {
-    "rounding": "A rounded decimal does not equal an exact gold, however close; an exact value "
-    "with its approximation beside it does, and so does a decimal that goes on with dots.",
+    "rounding": "A decimal of fewer than six correct digits does not equal an exact gold; an exact "
+    "value with its approximation beside it does, and so does a decimal that goes on with dots. "
+    "A gold that is itself a decimal of three digits or more stands for what rounds to it.",
     "percent": "A percent sign divides by a hundred (50% = 0.5 = 1/2). Where only one side "
     "carries the sign, the question may have asked for percent: 37.5 = 37.5%.",
     "units": "A unit that one side leaves out was given by the question: equal. Another unit is "

@@ -30,6 +30,11 @@ ASYMMETRIC: dict[str, str] = {
     "number-46": "the same",
     "equation-31": "an answer has to be solved where the gold is; a gold may leave that to do",
     "interval-13": "the same",
+    "near-miss-01": "a decimal may be rounded itself, as in number-38",
+    "near-miss-105": "the same",
+    "near-miss-39": "4 is no curve, but x + 2y = 4 may name the sum that was asked for",
+    "near-miss-40": "the same",
+    "equation-58": "the same",
     "prose-gold-31": "an explanation with mathematics in it may follow the answer, not the gold",
 }
 
