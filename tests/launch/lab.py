@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,11 @@ class Lab:
         done = self.start(name, *overrides)
         assert done.returncode == 0, done.stdout + done.stderr
         return self.run(name)
+
+    def train_all(self, runs: Mapping[str, Sequence[str]]) -> None:
+        """Train several, two at a time: half of a short run is waiting."""
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda name: self.train(name, *runs[name]), runs))
 
     def start(self, name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
         done = Cli(self.folder)(*self.arguments(name, *overrides), **ENVIRONMENT)

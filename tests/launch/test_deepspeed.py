@@ -30,8 +30,13 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def adapters(lab):
     """The second offloads weights and optimizer as well."""
-    lab.train("lora_ddp", "hardware=ddp", *SFT, *LORA)
-    lab.train("lora_z3", "hardware=deepspeed_z3", "hardware.offload=true", *SFT, *LORA)
+    offloaded = ["hardware=deepspeed_z3", "hardware.offload=true"]
+    lab.train_all(
+        {
+            "lora_ddp": ["hardware=ddp", *SFT, *LORA],
+            "lora_z3": [*offloaded, *SFT, *LORA],
+        }
+    )
     return lab
 
 

@@ -44,16 +44,16 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sft(lab):
-    for kind in ("ddp", *ZERO):
-        lab.train(f"sft_{kind}", f"hardware={kind}", *PAIR, *SFT, *EVALUATED)
+    options = [*PAIR, *SFT, *EVALUATED]
+    lab.train_all({f"sft_{kind}": [f"hardware={kind}", *options] for kind in ("ddp", *ZERO)})
     return lab
 
 
 @pytest.fixture(scope="module")
 def grpo(lab):
     """ZeRO-3's is killed in its second half and started again."""
-    for kind in ("ddp", "deepspeed_z2"):
-        lab.train(f"grpo_{kind}", f"hardware={kind}", *PAIR, *GRPO)
+    kinds = ("ddp", "deepspeed_z2")
+    lab.train_all({f"grpo_{kind}": [f"hardware={kind}", *PAIR, *GRPO] for kind in kinds})
     options = lab.arguments("grpo_deepspeed_z3", "hardware=deepspeed_z3", *PAIR, *GRPO)
     process = Cli(lab.folder).start(*options, **ENVIRONMENT)
     wait_for(process, "step 2/3")
