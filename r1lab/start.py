@@ -180,7 +180,7 @@ def _exit_code(state: str, ended: list[local.Ended]) -> int:
 
 
 def _ready(config: dict[str, Any], me: ranks.Rank) -> str:
-    """The device; raises for what this machine, its network or this version cannot do."""
+    """The device; raises for what this machine or its network cannot do."""
     wanted = config["hardware"]
     device = hardware.device(config)
     processes = resolve_hardware(wanted)["processes"]
