@@ -185,3 +185,24 @@ def test_template_arguments_decide_the_prefill(tmp_path, kwargs):
 def test_quantization_without_a_gpu_says_so():
     with pytest.raises(PrerequisiteError, match=r"model\.quantization"):
         load(node(quantization="4bit"), "cpu")
+
+
+def test_each_process_quantizes_onto_its_own_gpu(monkeypatch, tmp_path):
+    """A fake for what no GPU is at hand to show: where bitsandbytes is told to put the weights."""
+    import transformers
+
+    from r1lab.models import load as module
+
+    class Enough(Exception):
+        pass
+
+    def from_pretrained(where, **options):
+        raise Enough(options["device_map"])
+
+    monkeypatch.setattr(module, "_quantization", lambda kind, device: None)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Enough) as caught:
+        load(node(quantization="4bit", peft={**node()["peft"], "kind": "qlora"}), "cuda")
+    assert caught.value.args == ({"": 1},)
