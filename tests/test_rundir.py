@@ -137,6 +137,12 @@ def test_a_checkpoint_of_deepspeeds_is_whole_once_it_says_what_is_latest(tmp_pat
     assert rundir.broken(path) is None
 
 
+def test_fsdps_optimizer_has_another_name(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, 3, "optimizer.pt")
+    (path / "optimizer.bin").touch()
+    assert rundir.broken(path) is None
+
+
 @pytest.mark.parametrize("name", ["a/b", "../up", ".hidden", "", "two words", "x" * 300, "ü"])
 def test_unsafe_names_are_refused_with_a_safe_one(name: str) -> None:
     problem = rundir.check_name(name)
