@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
 from r1lab.launch.ranks import from_environment
-from r1lab.launch.ranks import from_environment
 from r1lab.models.turns import align, closes_thinking, embedding_rows, prefill, set_template
 
 if TYPE_CHECKING:
