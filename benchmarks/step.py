@@ -163,6 +163,7 @@ def _through_r1lab(config: dict[str, Any], folder: Path) -> None:
         "run_id": None,
         "attempt": 1,
         "checkpoint": None,
+        "deepspeed_file": None,
         "command": "python -m benchmarks.step",
         "device": "cpu",
     }
