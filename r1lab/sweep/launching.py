@@ -90,7 +90,9 @@ class SweepLauncher(Launcher):
         todo = [
             point
             for key, point in batch.items()
-            if now[key]["state"] not in (*points.IN_FLIGHT, points.FINISHED) and point.config
+            if now[key]["state"] not in (*points.IN_FLIGHT, points.FINISHED)
+            and point.config
+            and key not in sweep.keys  # a sampler that asks again for what failed just now
         ]
         _say(batch, now, busy, todo)
         sweep.keys.update(batch)

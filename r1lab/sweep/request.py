@@ -197,6 +197,10 @@ def _plugins(base: DictConfig) -> list[Problem]:
     if not wait and base.hydra.sweeper._target_ != _BASIC:
         said = "a sampler needs each result to choose the next point"
         return [Problem("hydra.launcher.wait", wait, said, "leave it out, or sweep a grid")]
+    sampler = OmegaConf.select(base, "hydra.sweeper.sampler._target_")
+    if sampler == "optuna.samplers.GridSampler":  # it raises when its last trial fails
+        fix = "leave out hydra/sweeper: -m alone runs a grid"
+        return [Problem("hydra/sweeper/sampler", "grid", "adds nothing to a grid", fix)]
     storage = OmegaConf.select(base, "hydra.sweeper.storage")
     if storage is not None and int(version("sqlalchemy").partition(".")[0]) > 1:
         said = f"optuna {version('optuna')} cannot use it with SQLAlchemy {version('sqlalchemy')}"

@@ -195,12 +195,13 @@ def test_optuna_asks_by_the_objective_and_finds_its_points_again(sweeps: Sweeps)
 
 def test_a_trial_that_fails_costs_the_others_nothing(sweeps: Sweeps) -> None:
     pytest.importorskip("optuna")
-    line = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", f"seed={FAILS},2,1", QUIET]
-    done = sweeps(*line)
+    line = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=random", f"seed={FAILS},2,1"]
+    done = sweeps(*line, "hydra.sweeper.n_trials=12", QUIET)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"seed={FAILS}: RuntimeError: no luck" in done.stderr
     assert "Traceback" not in done.stderr
     assert sweeps.states() == {1: "finished", 2: "finished", FAILS: "failed"}
+    assert sorted(sweeps.calls) == [1, 2, FAILS], "asked for again, it is not run again"
 
 
 def test_a_sampler_whose_every_trial_failed_says_why(sweeps: Sweeps) -> None:

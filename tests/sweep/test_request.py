@@ -51,6 +51,7 @@ def test_all_points_of_a_grid_are_checked_and_each_mistake_told_once() -> None:
     [
         ([OPTUNA, "rewards=[accuracy],[acuracy]", f"{RATE}=interval(1e-6,1e-4)"], "rewards"),
         ([OPTUNA, f"{RATE}=interval(-1.0,1e-4)"], RATE),
+        ([OPTUNA, "hydra/sweeper/sampler=grid", "seed=1,2"], "hydra/sweeper/sampler"),
         ([OPTUNA, "hydra.sweeper.storage=sqlite:///x.db", "seed=1,2"], "hydra.sweeper.storage"),
     ],
 )
