@@ -183,7 +183,7 @@ SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.tasks_per_node=4")
 
 
 def test_plan_compares_the_launcher_with_the_run(cli):
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install r1lab[slurm]")
+    pytest.importorskip("submitit", reason="pip install r1lab[slurm]")
     overrides = ("model=qwen2_5_7b", "data=gsm8k", "hardware=ddp", *SLURM)
     done = cli("plan", "--json", *overrides, "hydra.launcher.gpus_per_node=4")
     found = {problem["key"]: problem for problem in json.loads(done.stdout)["warnings"]}

@@ -24,15 +24,17 @@ class Stopped(Exception):
     ],
 )
 def test_template_that_removes_thinking_is_warned_of(monkeypatch, caplog, template, answer, told):
+    import trl
     from datasets import Dataset
 
-    def stop(_):
-        raise Stopped
+    class Stopping:
+        def __init__(self, **_):
+            raise Stopped
 
-    monkeypatch.setattr(sft, "arguments", stop)  # the warning comes before anything is built
+    monkeypatch.setattr(trl, "SFTTrainer", Stopping)  # the warning comes before anything is built
     given = tokenizer(chat_template=published_template(template), bos_token="<|im_start|>")
     row = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": answer}]
     loaded = Loaded(model=None, tokenizer=given, prefill="", peft_config=None)
     with caplog.at_level(logging.WARNING, "r1lab"), pytest.raises(Stopped):
-        sft.build({}, loaded, Dataset.from_dict({"messages": [row]}), None, [])
+        sft.build(None, loaded, Dataset.from_dict({"messages": [row]}), None, [])
     assert ("will not learn to think" in caplog.text) is told
