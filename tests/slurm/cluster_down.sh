@@ -29,8 +29,11 @@ stop() { # FILE...: ask all of them at once, and end what is there after 15 s
 }
 stop "$root"/run/slurmctld.pid "$root"/run/slurmd-*.pid
 stop "$root/run/munged.pid"
-if [ -w /etc/hosts ] && grep -q '# r1lab-slurm$' /etc/hosts; then
-    kept=$(grep -v '# r1lab-slurm$' /etc/hosts)
+# In place: in a container /etc/hosts is a mount, which cannot be replaced by another file.
+forget_names() {
+    local kept
+    kept=$(grep -v " # r1lab-slurm $root\$" /etc/hosts)
     printf '%s\n' "$kept" >/etc/hosts
-fi
+}
+if [ -w /etc/hosts ]; then (flock 9 && forget_names) 9</etc/hosts; fi
 exit 0

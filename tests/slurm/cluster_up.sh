@@ -26,13 +26,16 @@ give_up() {
 }
 trap '[ $? = 0 ] || give_up' EXIT
 
-# torch.distributed connects to a node by its name: n1, n2, ... must resolve.
+# torch.distributed connects to a node by its name: n1, n2, ... must resolve. The line carries
+# this root, so that another session's end does not take it away.
 names=$(seq -f 'n%g' -s ' ' "$nodes")
 host=$(hostname -s)
 getent hosts "$host" >/dev/null || names="$host $names"
-if ! getent hosts "n$nodes" >/dev/null; then
-    [ -w /etc/hosts ] || { echo "$names must resolve to $here, and /etc/hosts cannot be written" >&2; exit 1; }
-    echo "$here $names # r1lab-slurm" >>/etc/hosts
+if [ -w /etc/hosts ]; then
+    flock /etc/hosts sh -c 'echo "$1" >>/etc/hosts' sh "$here $names # r1lab-slurm $root"
+elif ! getent hosts "n$nodes" >/dev/null; then
+    echo "$names must resolve to $here, and /etc/hosts cannot be written" >&2
+    exit 1
 fi
 
 [ -s "$root/munge/key" ] || (umask 077; head -c 1024 /dev/urandom >"$root/munge/key")

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,24 @@ class Cluster:
     def show(self, job_id: str) -> str:
         """All that the controller knows of a job."""
         return self("scontrol", "show", "job", job_id)
+
+    def squeue(self, job_id: str) -> str:
+        """A job's line or lines, also when it has ended: id, state, machines."""
+        return self("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%i %T %N")
+
+    def state(self, job_id: str) -> str:
+        """PENDING, RUNNING, COMPLETED, FAILED, ...: of a single job, not of an array."""
+        return self.squeue(job_id).split()[1]
+
+    def wait_idle(self, seconds: float = 60) -> None:
+        """Until no job is left and every machine is idle; TimeoutError otherwise."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            machines = self("sinfo", "--noheader", "--Node", "--partition=debug", "--format=%t")
+            if set(machines.split()) == {"idle"} and not self("squeue", "--noheader").strip():
+                return
+            time.sleep(0.2)
+        raise TimeoutError(self("squeue") + self("sinfo", "--Node"))
 
     def cancel_all(self) -> None:
         jobs = self("squeue", "--noheader", "--format=%A").split()
@@ -100,29 +119,44 @@ def _free_ports(count: int) -> int:
     raise RuntimeError("no free ports")
 
 
-@pytest.fixture(scope="session")
-def _cluster() -> Iterator[Cluster]:
-    reason = _install()
-    if reason:
-        _unavailable(reason)
+def start() -> Cluster:
+    """A Slurm of its own, with the ports and the folder to itself; RuntimeError with its logs."""
     # A short path: the names of Unix sockets are limited.
     root = Path(tempfile.mkdtemp(prefix="r1lab-slurm-", dir="/tmp"))
-    environment = {**os.environ, "SLURM_ROOT": str(root), "SLURM_PORT": str(_free_ports(3))}
     try:
         up = subprocess.run(
             ["bash", str(HERE / "cluster_up.sh")],
-            env=environment,
+            env={**os.environ, "SLURM_ROOT": str(root), "SLURM_PORT": str(_free_ports(3))},
             capture_output=True,
             text=True,
             timeout=120,
             stdin=subprocess.DEVNULL,
         )
         if up.returncode != 0:
-            _unavailable(f"Slurm does not start: {(up.stdout + up.stderr)[-2000:]}")
-        yield Cluster(root)
+            raise RuntimeError(f"Slurm does not start: {(up.stdout + up.stderr)[-2000:]}")
+    except BaseException:  # Ctrl-C too
+        stop(root)
+        raise
+    return Cluster(root)
+
+
+def stop(root: Path) -> None:
+    """End the Slurm in ``root`` and remove the folder."""
+    down = ["bash", str(HERE / "cluster_down.sh")]
+    subprocess.run(down, env={**os.environ, "SLURM_ROOT": str(root)}, check=True, timeout=120)
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[Cluster]:
+    reason = _install()
+    if reason:
+        _unavailable(reason)
+    cluster = start()
+    try:
+        yield cluster
     finally:
-        subprocess.run(["bash", str(HERE / "cluster_down.sh")], env=environment, timeout=120)
-        shutil.rmtree(root, ignore_errors=True)
+        stop(cluster.root)
 
 
 @pytest.fixture
