@@ -4,12 +4,14 @@
 export R1LAB_VENV ?= $(CURDIR)/.venv
 PY := $(R1LAB_VENV)/bin/python
 
-# Everything that runs on any machine in reasonable time. The other tiers (launch, engine,
-# evaluation, gpu) need something more than a checkout and are asked for by name: pytest -m launch.
-ALL_TIERS := not launch and not engine and not evaluation and not gpu
+# Processes that share the default tests. Slow tests start several themselves, and run one by one.
+WORKERS ?= 2
+# Slow tests run on any machine. The other tiers (launch, engine, evaluation, gpu) need something more
+# than a checkout and are asked for by name: pytest -m launch.
+SLOW := slow and not launch and not engine and not evaluation and not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart run test test-all test-launch lint types format gallery ci smollm2 wheel lock clean
+.PHONY: help setup quickstart run test test-slow test-all test-launch lint types format gallery ci smollm2 wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,11 +25,13 @@ quickstart: setup ## train the tiny model with GRPO (ARGS='overrides...' adds to
 run: setup ## python -m r1lab with ARGS='verb overrides...'
 	$(PY) -m r1lab $(ARGS)
 
-test: setup ## the default tests (ARGS='pytest arguments')
-	$(PY) -m pytest $(ARGS)
+test: setup ## the default tests (ARGS='pytest arguments', WORKERS=0 for pdb)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-all: setup ## the default and the slow tests
-	$(PY) -m pytest -m "$(ALL_TIERS)" $(ARGS)
+test-slow: setup ## the slow tests: real training, resume after kill -9, the built wheel
+	$(PY) -m pytest -m "$(SLOW)" $(ARGS)
+
+test-all: test test-slow ## the default and the slow tests
 
 test-launch: setup ## the tests that start several processes, and a Slurm of their own (Debian, root)
 	$(PY) -m pytest -m launch $(ARGS)

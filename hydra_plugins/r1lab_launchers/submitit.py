@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from r1lab import hardware
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
 from r1lab.planning.contradictions import check_slurm_tasks
 from r1lab.sweep import points
@@ -120,7 +121,7 @@ class SubmititSlurmLauncher(_SubmititLauncher):
             slurm_max_num_timeout=fields.pop("max_num_timeout"),
         )
         # What submitit has for every cluster, it takes without a prefix.
-        given = {k: v for k, v in fields.items() if k != "wait" and v not in (None, {}, False)}
+        given = {k: v for k, v in fields.items() if k != "wait" and not _is_unset(v)}
         executor.update_parameters(
             **{k if k in _SHARED else f"slurm_{k}": v for k, v in given.items()}
         )
@@ -152,24 +153,54 @@ class SubmititSlurmLauncher(_SubmititLauncher):
 
 
 class SubmititLocalLauncher(_SubmititLauncher):
-    """submitit's jobs on this machine, ``array_parallelism`` at once."""
+    """submitit's jobs on this machine, ``array_parallelism`` at once, each with GPUs of its own."""
+
+    _taken: list[int]
+
+    def _tasks(self, point: Point) -> tuple[int, int, int]:
+        nodes, tasks, gpus = super()._tasks(point)
+        if point.config["hardware"]["device"] == "auto" and not self._gpus():
+            gpus = 0  # as the run itself will decide
+        return nodes, tasks, gpus
 
     def run(self, todo: list[Point], sweep_dir: Path) -> None:
         left = list(todo)
-        running: dict[Point, Any] = {}
+        free = self._gpus()
+        running: dict[Point, tuple[Any, list[int]]] = {}
         while left or running:
             while left and (len(running) < self.fields["array_parallelism"] or not self.waits):
-                running |= self._submitted([left.pop(0)], sweep_dir)
+                wanted = self._tasks(left[0])[2]
+                if wanted > len(free):
+                    if running and self.waits:
+                        break  # until one that runs gives its GPUs back
+                    raise _too_few(wanted, len(free))
+                self._taken, free = free[:wanted], free[wanted:]
+                point = left.pop(0)
+                running[point] = (self._submitted([point], sweep_dir)[point], self._taken)
             if not self.waits:
-                for job in running.values():
+                for job, _ in running.values():
                     job._process = None  # else submitit ends the job with this process
                 print(f"to see how it stands: python -m r1lab sweep status {sweep_dir}", flush=True)
                 return
-            for point, job in list(running.items()):
+            for point, (job, taken) in list(running.items()):
                 if job.done():
                     del running[point]
+                    free += taken
                     _conclude(point, str(job.job_id), job.state)
             time.sleep(0.2)
+
+    def _gpus(self) -> list[int]:
+        """The GPUs that this process may use; every job gets its own of them."""
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if not shown:
+            return list(range(hardware.gpu_count()))
+        try:
+            return [int(name) for name in shown.split(",")]
+        except ValueError:
+            fix = "give them by number"
+            raise ConfigError(
+                Problem("CUDA_VISIBLE_DEVICES", shown, "names GPUs that submitit cannot", fix)
+            ) from None
 
     def _submit(self, same: list[Point], shape: tuple[int, int, int], sweep_dir: Path) -> list[Any]:
         from submitit import LocalExecutor
@@ -191,10 +222,21 @@ class SubmititLocalLauncher(_SubmititLauncher):
             timeout_min=self.fields["timeout_min"],
             tasks_per_node=tasks,
             gpus_per_node=gpus,
+            visible_gpus=self._taken,
             signal_delay_s=self.fields["signal_delay_s"],
             setup=self._setup(),
         )
         return [executor.submit(PointJob(str(point.folder))) for point in same]
+
+
+def _too_few(wanted: int, free: int) -> Exception:
+    why = f"a point takes {wanted}, and {free} are free on this machine"
+    fix = "lower hardware.processes (or array_parallelism with wait=false), or hardware.device=cpu"
+    return PrerequisiteError(f"{wanted - free} GPUs", why, fix)
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or value is False or value == {}
 
 
 def _refused(error: Exception) -> Exception:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from r1lab.errors import INTERRUPTED, RunFailed
-from r1lab.launch import slurm
+from r1lab.launch import local, slurm
 
 #: Slurm's, before a time limit (--signal) and before a preemption; its default action would kill.
 _SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
@@ -54,8 +53,10 @@ class PointJob:
 
 
 def _noted(number: int, frame: Any) -> None:
-    """Before and after the training a signal is only said: the training has its own handlers."""
-    print(f"r1lab: {signal.Signals(number).name} came while nothing was training", file=sys.stderr)
+    """The training has handlers of its own; what comes before it is passed on when it begins, and
+    what comes after it changes nothing.
+    """
+    local.EARLY.append(number)
 
 
 def _as_rank() -> int:

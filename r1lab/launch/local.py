@@ -24,6 +24,8 @@ from r1lab.launch.ranks import Rank
 
 #: What asks a run to stop at the next step with a checkpoint. SIGUSR2 is Slurm's, before a limit.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+#: Those that came before there were workers: they are passed on as soon as there are.
+EARLY: list[int] = []
 #: Seconds for the others to end by themselves and leave their reasons, once one has failed.
 GRACE_S = 3.0
 _POLL_S = 0.05
@@ -135,6 +137,8 @@ def _passing_on(
 
     before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    while EARLY:
+        pass_on(EARLY.pop(), None)
     try:
         yield
     finally:
