@@ -47,7 +47,7 @@ def test_machines_that_it_does_not_have_are_refused(cli):
 
 
 class Job:
-    """A fake for what no machine here has: a job on a GPU. It has ended when it is looked at twice."""
+    """A fake for what no machine here has: a job on a GPU. It ends when it is looked at twice."""
 
     job_id, state = "1", "FINISHED"
 
