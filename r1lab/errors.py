@@ -73,6 +73,13 @@ class PrerequisiteError(R1labError):
         return type(self), (self.missing, self.why, self.install)
 
 
+def first_cause(error: str) -> str:
+    """One line of an error's text: a traceback ends with the cause, a user's mistake begins so."""
+    lines = [line for line in error.strip().splitlines() if line.strip()] or ["unknown"]
+    who, traceback, _ = lines[0].partition("Traceback")  # "rank 1: ", where there are several
+    return who + lines[-1] if traceback else lines[0]
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that ``name`` most likely misspells, if any comes close."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

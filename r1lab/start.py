@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1lab import hardware, hub, rundir
-from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, ConfigError, PrerequisiteError, Problem
+from r1lab.errors import (
+    FAILED,
+    INTERRUPTED,
+    MISTAKE,
+    ConfigError,
+    PrerequisiteError,
+    Problem,
+    first_cause,
+)
 from r1lab.launch import local, ranks, rendezvous, settings, universal
 from r1lab.launch.ranks import error_file
 from r1lab.plan import Plan, make_plan, resolve_hardware
@@ -109,7 +117,8 @@ def follow(me: ranks.Rank) -> int:
     if plan_file is None:
         return code
     facts = json.loads(Path(plan_file).read_text())
-    places = _places(facts["config"], facts["run"], me)
+    run = facts["run"]
+    places = _places(facts["config"], run["device"], run["deepspeed_file"], me)
     ended = local.run(Path(plan_file), places, None, meeting.broken)
     state, error = _outcome(ended, Path(facts["run"]["dir"]))
     if state == "failed":
@@ -150,7 +159,7 @@ def _lead(
         )
         plan_file = _write_plan(config, made, folder, tracker.run_id, command, device, begin)
         tracker.log_start(config, collect(config), command)
-        places = _places(config, json.loads(plan_file.read_text())["run"], me)
+        places = _places(config, device, begin.deepspeed_file, me)
         meeting.plan(str(plan_file))
         broken = meeting.broken if me.world_size > 1 else None
         ended = local.run(plan_file, places, folder.lock.fileno(), broken)
@@ -214,9 +223,11 @@ def _ready(config: dict[str, Any], me: ranks.Rank) -> str:
     return device
 
 
-def _places(config: dict[str, Any], run: Mapping[str, Any], me: ranks.Rank) -> list[dict[str, str]]:
-    """The environment of every worker that this process starts; ``run`` is the plan's."""
-    base = settings.environment(config, run["device"], run["deepspeed_file"])
+def _places(
+    config: dict[str, Any], device: str, deepspeed_file: Path | str | None, me: ranks.Rank
+) -> list[dict[str, str]]:
+    """The environment of every worker that this process starts."""
+    base = settings.environment(config, device, deepspeed_file)
     if me.world_size > 1:  # a launcher has said which one; its store serves the workers as well
         return [{**base, **rendezvous.worker_variables()}]
     count = resolve_hardware(config["hardware"])["processes"]
@@ -306,11 +317,7 @@ def _conclude(folder: rundir.RunFolder, state: str, error: str | None, url: str 
         last, _ = rundir.last_checkpoint(folder.path)
         print(f"stopped; checkpoint {last}. The same command goes on from there.")
     else:
-        lines = (error or "unknown").strip().splitlines()
-        who, traceback_, _ = lines[0].partition("Traceback")  # "rank 1: ", where there are several
-        # A traceback ends with what went wrong; a user's mistake begins with it.
-        shown = who + lines[-1] if traceback_ else lines[0]
-        print(f"r1lab: the run failed: {shown}", file=sys.stderr)
+        print(f"r1lab: the run failed: {first_cause(error or '')}", file=sys.stderr)
         print(f"  log: {folder.path / 'log.txt'}", file=sys.stderr)
     if url:
         print(f"record {url}")

@@ -20,6 +20,7 @@ from r1lab import targets
 from r1lab.groups import config_dir, group_options
 from r1lab.rewards.base import content_of, needed_columns
 from r1lab.rewards.build import construct_reward
+from scripts.page import write_below
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "rewards.md"
 BEGIN = "<!-- `make gallery` writes what follows. -->"
@@ -100,20 +101,5 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def main() -> int:
-    before = PAGE.read_text(encoding="utf-8")
-    head, mark, _ = before.partition(BEGIN)
-    if not mark:
-        print(f"{PAGE} has no line {BEGIN!r}", file=sys.stderr)
-        return 1
-    after = f"{head}{mark}\n\n{gallery()}"
-    if "--check" in sys.argv[1:]:
-        if after != before:
-            print(f"{PAGE} is not current: run `make gallery`", file=sys.stderr)
-        return int(after != before)
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_below(PAGE, BEGIN, gallery(), "make gallery"))

@@ -14,6 +14,7 @@ from typing import Any
 
 from r1lab.compose import compose, resolve
 from r1lab.plan import Plan, make_plan
+from scripts.page import write_below
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
 BEGIN = "<!-- `python -m scripts.scale_tables` writes what follows. -->"
@@ -146,20 +147,5 @@ def span(value: list[Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def main() -> int:
-    before = PAGE.read_text(encoding="utf-8")
-    head, mark, _ = before.partition(BEGIN)
-    if not mark:
-        print(f"{PAGE} has no line {BEGIN!r}", file=sys.stderr)
-        return 1
-    after = f"{head}{mark}\n\n{tables()}"
-    if "--check" in sys.argv[1:]:
-        if after != before:
-            print(f"{PAGE} is not current: run `python -m scripts.scale_tables`", file=sys.stderr)
-        return int(after != before)
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_below(PAGE, BEGIN, tables(), "python -m scripts.scale_tables"))

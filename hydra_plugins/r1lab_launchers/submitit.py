@@ -18,8 +18,9 @@ from typing import Any
 
 from r1lab import hardware
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
-from r1lab.planning.contradictions import check_slurm_tasks
+from r1lab.planning.contradictions import check_slurm_tasks, slurm_tasks
 from r1lab.sweep import points
+from r1lab.sweep import state as state_
 from r1lab.sweep.launching import SweepLauncher
 from r1lab.sweep.points import Point
 
@@ -30,11 +31,6 @@ _SHARED = {
     *("name", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb"),
     *("timeout_min", "stderr_to_stdout"),
 }
-#: States in which a job still is or will be at it.
-_ALIVE = {
-    *("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RUNNING"),
-    *("COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"),
-}
 
 
 class _SubmititLauncher(SweepLauncher):
@@ -44,19 +40,14 @@ class _SubmititLauncher(SweepLauncher):
 
     def _tasks(self, point: Point) -> tuple[int, int, int]:
         """(nodes, tasks a node, GPUs a node) of a point's job; ConfigError on a contradiction."""
-        hardware = point.config["hardware"]
-        nodes, tasks = self.fields.get("nodes"), self.fields.get("tasks_per_node")
-        gpus = self.fields.get("gpus_per_node")
-        if nodes is None:
-            nodes = hardware["nodes"]
-        if tasks is None:  # a process for each GPU, where their number is left to the machine
-            tasks = (gpus or 1) if hardware["processes"] == "auto" else hardware["processes"]
-        problems = check_slurm_tasks(nodes, tasks, gpus, hardware)
+        node = point.config["hardware"]
+        nodes, tasks, gpus = slurm_tasks(self.fields, node)
+        problems = check_slurm_tasks(nodes, tasks, gpus, node)
         if problems:
             raise ConfigError(problems)
         if gpus is None:
-            gpus = 0 if hardware["device"] == "cpu" else tasks
-        return int(nodes), int(tasks), int(gpus)
+            gpus = 0 if node["device"] == "cpu" else tasks
+        return nodes, tasks, gpus
 
     def _submitted(self, todo: Iterable[Point], sweep_dir: Path) -> dict[Point, Any]:
         """Submit the points, those of one shape as one array; submitit's job of each."""
@@ -145,7 +136,7 @@ class SubmititSlurmLauncher(_SubmititLauncher):
                 if state != seen.get(job_id) and state:
                     seen[job_id] = state
                     print(f"point  {point.label}: job {job_id} {state.lower()}", flush=True)
-                if state not in _ALIVE:
+                if state not in state_.WAITS | state_.RUNS:
                     del waiting[job_id]
                     _conclude(point, job_id, state or "unknown")
             if waiting:

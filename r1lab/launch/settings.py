@@ -60,7 +60,9 @@ def read_deepspeed(hardware: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def environment(config: Mapping[str, Any], device: str, file: str | None = None) -> dict[str, str]:
+def environment(
+    config: Mapping[str, Any], device: str, file: Path | str | None = None
+) -> dict[str, str]:
     """A worker's environment: this process's, with the strategy's variables and r1lab's own.
 
     ``file`` is a DeepSpeed file to use in place of :func:`deepspeed_file`.
@@ -75,7 +77,7 @@ def environment(config: Mapping[str, Any], device: str, file: str | None = None)
     if hardware["distributed"] == "deepspeed":
         kept |= {
             "ACCELERATE_USE_DEEPSPEED": "true",
-            "ACCELERATE_DEEPSPEED_CONFIG_FILE": file or str(deepspeed_file(hardware)),
+            "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(file or deepspeed_file(hardware)),
             "ACCELERATE_DEEPSPEED_ZERO3_INIT": str(hardware["zero_stage"] == 3).lower(),
             # Compiled when they are first used, with a GPU; never while it is being imported.
             "DS_BUILD_OPS": "0",

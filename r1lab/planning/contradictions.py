@@ -82,16 +82,24 @@ def _quantized(found: Findings, model: Mapping[str, Any], strategy: str, stage: 
 
 
 def check_launcher(launcher: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[Problem]:
-    """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is submitit's.
-
-    Fields that are null follow the run: its machines, its processes.
-    """
+    """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is submitit's."""
     if "submitit" not in str(launcher.get("_target_")).lower():
         return []
+    return check_slurm_tasks(*slurm_tasks(launcher, hardware), hardware)
+
+
+def slurm_tasks(
+    launcher: Mapping[str, Any], hardware: Mapping[str, Any]
+) -> tuple[int, int, int | None]:
+    """(nodes, tasks a node, GPUs a node) of a point's job; GPUs may be left open.
+
+    Fields that are null follow the run: its machines, its processes, one for each GPU of the job
+    where their number is left to the machine.
+    """
     gpus, wanted = launcher.get("gpus_per_node"), hardware.get("processes", 1)
     tasks = launcher.get("tasks_per_node") or (gpus or 1 if wanted == "auto" else wanted)
     nodes = launcher.get("nodes") or hardware.get("nodes", 1)
-    return check_slurm_tasks(int(nodes), int(tasks), gpus, hardware)
+    return int(nodes), int(tasks), gpus
 
 
 def check_slurm_tasks(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab import rundir
-from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, R1labError
+from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, R1labError, first_cause
 from r1lab.launch import ranks
 from r1lab.secrets import redact_text
 
@@ -223,13 +223,6 @@ def finished(run_dir: Path, objective: str) -> dict[str, Any]:
     names = ", ".join(sorted(metrics))
     note = f"the run has no final metric {objective}; it has {names}"
     return {"state": FINISHED, "objective": None, "note": note, "error": None}
-
-
-def first_cause(error: str) -> str:
-    """One line of an error's text: a traceback ends with the cause, a user's mistake begins so."""
-    lines = [line for line in error.strip().splitlines() if line.strip()] or ["unknown"]
-    who, traceback, _ = lines[0].partition("Traceback")  # "rank 1: ", where there are several
-    return who + lines[-1] if traceback else lines[0]
 
 
 def now() -> str:

@@ -18,8 +18,8 @@ from r1lab.sweep.points import Point
 #: A computed state, never written: the status says that the point runs, and nothing does.
 LOST = "lost"
 #: Slurm's states of a job that is still to run, and of one that runs; all others are an end.
-_WAITS = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"}
-_RUNS = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
+WAITS = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"}
+RUNS = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 #: Seconds that a submitted process may take to start and lock its folder.
 _START_S = 60.0
 
@@ -50,9 +50,9 @@ def current(
         job_id = str(status.get("job_id") or "")
         known = (job_states([point], scheduler) if jobs is None else jobs).get(job_id, "")
         word = known.split()[0].rstrip("+") if known else ""
-        if word in _WAITS:
+        if word in WAITS:
             return {**status, "state": points.SUBMITTED}
-        if word in _RUNS or (not job_id and _is_fresh(point)):
+        if word in RUNS or (not job_id and _is_fresh(point)):
             return status
         gone = f"Slurm's job {job_id or '(never submitted)'} is gone ({known or 'not known'})"
     elif status["state"] == points.SUBMITTED and _is_fresh(point):
