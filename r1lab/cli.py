@@ -86,6 +86,7 @@ _GROUPS = (
     "rewards",
     "callbacks",
     "hardware",
+    "engine",
     "experiment",
     "hydra/launcher",
 )

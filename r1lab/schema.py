@@ -91,6 +91,32 @@ class Hardware:
 
 
 @dataclass
+class Engine:
+    """What generates: rollouts in training, answers for serve, evaluate and generate.
+
+    ``None`` is the engine's own default. A field that the chosen kind has no use for is an error.
+    """
+
+    kind: str = "auto"  # auto | transformers | vllm_colocate | vllm_server
+    url: str | None = None  # of a server that runs already; null: r1lab starts one
+    host: str = "127.0.0.1"  # where a server of ours listens; the network needs R1LAB_API_KEY
+    port: int | None = None  # null: a free one
+    start_timeout: float = 900.0  # seconds until a server must answer
+    tensor_parallel_size: int | None = None  # GPUs that hold one copy of the model; null: 1
+    data_parallel_size: int | None = None  # copies of a server's; null: 1, in serve what fits
+    gpu_memory_utilization: float | None = None  # share of each GPU; null: 0.3 colocated, else 0.9
+    max_model_len: int | None = None  # prompt and answer, in tokens; null: the model's own
+    dtype: str = "auto"  # auto | float32 | bfloat16 | float16
+    enforce_eager: bool | None = None  # no compilation and no CUDA graphs: a faster start
+    sleep_mode: bool | None = None  # free its GPU memory while the trainer updates
+    importance_sampling_correction: bool | None = None  # null: true
+    importance_sampling_mode: str | None = None  # null: TRL's sequence_mask
+    importance_sampling_clip_max: float | None = None
+    importance_sampling_clip_min: float | None = None
+    args: Any = field(default_factory=lambda: DictConfig({}, flags={"struct": False}))  # vLLM's own
+
+
+@dataclass
 class Wandb:
     enabled: bool = False
     entity: str | None = None
@@ -140,6 +166,7 @@ class Root:
     rewards: dict[str, Any] = field(default_factory=dict)
     callbacks: dict[str, Any] = field(default_factory=dict)
     hardware: Hardware = field(default_factory=Hardware)
+    engine: Engine = field(default_factory=Engine)
     tracking: Tracking = field(default_factory=Tracking)
     hub: Hub = field(default_factory=Hub)
 
