@@ -142,14 +142,14 @@ def _train(
     _take_turns(kind, setting, pipe)
     try:
         if name.startswith("r1lab"):
-            _through_r1lab(config, folder)
+            through_r1lab(config, folder)
         else:
-            _plain_trl(config, folder)
+            plain_trl(config, folder)
     except Finished:
         pipe.close()
 
 
-def _through_r1lab(config: dict[str, Any], folder: Path) -> None:
+def through_r1lab(config: dict[str, Any], folder: Path, device: str = "cpu") -> None:
     """What ``python -m r1lab`` starts in its worker process."""
     from r1lab.run import run
     from r1lab.start import check
@@ -165,18 +165,19 @@ def _through_r1lab(config: dict[str, Any], folder: Path) -> None:
         "checkpoint": None,
         "deepspeed_file": None,
         "command": "python -m benchmarks.step",
-        "device": "cpu",
+        "device": device,
     }
     run({"config": config, "plan": {}, "run": facts}, StopRequest())
 
 
-def _plain_trl(config: dict[str, Any], folder: Path) -> None:
+def plain_trl(config: dict[str, Any], folder: Path, device: str = "cpu") -> None:
     """TRL's trainer with the same model, rows and rewards; nothing else of r1lab."""
     from transformers import set_seed
     from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
     from r1lab import targets
     from r1lab.data.build import build_data
+    from r1lab.launch.settings import precision
     from r1lab.models.load import load
     from r1lab.rewards.build import build_rewards
 
@@ -184,14 +185,14 @@ def _plain_trl(config: dict[str, Any], folder: Path) -> None:
     kind = config["trainer"]["kind"]
     rewards, weights = build_rewards(config["rewards"])
     data = build_data(targets.build(config["data"]), kind, need_solution=kind == "grpo")
-    loaded = load(config["model"], "cpu")
+    loaded = load(config["model"], device)
     settings = {
         **config["trainer"]["args"],
         "output_dir": str(folder),
         "seed": config["seed"],
         "report_to": [],
-        "use_cpu": True,
-        "bf16": False,
+        "use_cpu": device == "cpu",
+        "bf16": precision(config["hardware"]["mixed_precision"], device) == "bf16",
     }
     if kind == "sft":
         trainer = SFTTrainer(
@@ -223,7 +224,7 @@ def _take_turns(kind: str, setting: Setting, pipe: Connection) -> None:
         nonlocal step, start, cpu
         if step % setting.steps == 0:
             if step:
-                _wait_for_tracker(self)
+                wait_for_tracker(self)
                 seconds, used = time.perf_counter() - start, time.process_time() - cpu
                 pipe.send(Block(seconds, used, _numbers(self.state.log_history[-setting.steps :])))
             else:
@@ -237,7 +238,7 @@ def _take_turns(kind: str, setting: Setting, pipe: Connection) -> None:
     trainer_class.training_step = training_step
 
 
-def _wait_for_tracker(trainer: Any) -> None:
+def wait_for_tracker(trainer: Any) -> None:
     from r1lab.callbacks.metrics import Metrics
 
     for callback in trainer.callback_handler.callbacks:
