@@ -1,0 +1,1 @@
+"""The process of ``engine=transformers``: an OpenAI-compatible server on continuous batching."""
