@@ -85,8 +85,23 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
     plan.memory["available"] = hardware.get("gpu_memory_gib")
     _check_memory(plan)
     if places["vllm"] and plan.memory.get("vllm_weights") and plan.memory["available"]:
-        _check_vllm_memory(plan, args)
+        _check_vllm_memory(plan, args, engine)
+    dynamic = trainer.get("dynamic_sampling") or {}
+    if dynamic.get("enabled"):
+        _count_rounds(plan, dynamic["max_rounds"])
     return plan
+
+
+def _count_rounds(plan: Plan, most: int) -> None:
+    """Dynamic sampling's: how many there will be hangs on the rewards, so the time leaves them out
+    and says so."""
+    if plan.batch.get("generated_tokens_max"):
+        plan.batch["generated_tokens_max"] *= 1 + most
+    if "assumptions" in plan.cost:
+        plan.cost["assumptions"].append(
+            f"one generation a batch; dynamic sampling adds up to {most}, of the groups that it "
+            "replaces"
+        )
 
 
 def _deepspeed(

@@ -165,7 +165,8 @@ def _trainer(
         return sft.build(settings, loaded, data.train, data.test, callbacks)
     from r1lab.trainers import grpo
 
-    return grpo.build(settings, loaded, data.train, data.test, rewards, callbacks)
+    dynamic_sampling = config["trainer"]["dynamic_sampling"]
+    return grpo.build(settings, loaded, data.train, data.test, rewards, callbacks, dynamic_sampling)
 
 
 def _say_start(plan: dict[str, Any], data: DataBundle, loaded: Loaded) -> None:

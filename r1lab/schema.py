@@ -65,11 +65,21 @@ class Evaluation:
 
 
 @dataclass
+class DynamicSampling:
+    """Replace GRPO's groups whose rewards are all equal (DAPO)."""
+
+    enabled: bool = False
+    max_rounds: int = 10  # generations for one batch beside the first
+    reward: str | None = None  # that has to differ in a group; null: the weighted sum
+
+
+@dataclass
 class Trainer:
     kind: str = "???"
     args: Any = field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
     benchmarks: list[str] = field(default_factory=list)  # data configs to sample after training
     evaluation: Evaluation = field(default_factory=Evaluation)
+    dynamic_sampling: DynamicSampling = field(default_factory=DynamicSampling)
 
 
 @dataclass

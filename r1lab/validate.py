@@ -14,6 +14,7 @@ from r1lab import components, rundir
 from r1lab.errors import Problem, suggest
 from r1lab.planning.trl_fields import refusal, trainer_fields
 from r1lab.rewards.base import needed_columns
+from r1lab.trainers import dynamic_sampling
 
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "model.dtype": ("auto", "float32", "bfloat16", "float16"),
@@ -84,6 +85,7 @@ def validate(config: dict[str, Any]) -> list[Problem]:
     errors += _model(config)
     rewards, found = check_rewards(config)
     errors += found
+    errors += dynamic_sampling.check(config)
     for name, node in config["callbacks"].items():
         errors += components.check(f"callbacks.{name}", node)[1]
     source, found = components.check("data", config["data"])

@@ -333,6 +333,28 @@ TABLE = [
         "leg_countin",
         "leg_counting",
     ),
+    # dynamic sampling
+    Bad(
+        "dynamic sampling with sft",
+        ["trainer=sft", "trainer.dynamic_sampling.enabled=true"],
+        "trainer.dynamic_sampling.enabled",
+        "True",
+        "trainer=grpo",
+    ),
+    Bad(
+        "dynamic sampling by a reward that is not there",
+        ["trainer/algo=dapo", "trainer.dynamic_sampling.reward=acuracy"],
+        "trainer.dynamic_sampling.reward",
+        "acuracy",
+        "accuracy",
+    ),
+    Bad(
+        "dynamic sampling that replaces nothing",
+        ["trainer/algo=dapo", "trainer.dynamic_sampling.max_rounds=0"],
+        "trainer.dynamic_sampling.max_rounds",
+        "0",
+        "1 or more",
+    ),
     # components
     Bad(
         "target outside the allowed packages",

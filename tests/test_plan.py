@@ -125,6 +125,7 @@ def test_errors(overrides, key, fix):
         (["trainer/algo=gspo"], "trainer.args.importance_sampling_level"),
         (["trainer/algo=gspo", "trainer.args.loss_type=dapo"], "trainer.args.loss_type"),
         (["trainer/algo=cispo", "trainer.args.epsilon_high=0.28"], "trainer.args.epsilon_high"),
+        (["trainer.dynamic_sampling.reward=accuracy"], "trainer.dynamic_sampling.reward"),
         (["trainer.args.use_cache=true"], "trainer.args.use_cache"),
         (["trainer.args.max_steps=9", "trainer.args.num_train_epochs=2"], NUM_EPOCHS),
         (["trainer.args.save_only_model=true"], "trainer.args.save_only_model"),
@@ -201,6 +202,17 @@ def test_sound_runs_get_no_advice(overrides):
 def test_on_a_cpu(overrides, key, is_error):
     made = plan("model=qwen2_5_0_5b", "hardware=cpu", *overrides)
     assert key in keys(made.errors if is_error else made.warnings)
+
+
+def test_rounds_of_dynamic_sampling_are_in_what_is_generated_at_most():
+    line = ("model=qwen2_5_7b", "hardware=deepspeed_z3", "hardware.gpu=h100", "data=arithmetic")
+    once = plan(*line, "trainer/algo=dapo", "trainer.dynamic_sampling.enabled=false")
+    more = plan(*line, "trainer/algo=dapo", "trainer.dynamic_sampling.max_rounds=4")
+    assert more.batch["generated_tokens_max"] == 5 * once.batch["generated_tokens_max"]
+    assert more.batch["trained_tokens_max"] == once.batch["trained_tokens_max"]
+    assert more.cost["hours"] == once.cost["hours"]
+    (added,) = set(more.cost["assumptions"]) - set(once.cost["assumptions"])
+    assert "dynamic sampling adds up to 4" in added
 
 
 def test_all_errors_come_together():

@@ -15,8 +15,10 @@ from tests.running import SMALL, client, history, runs, wait_for, worker_of
 
 
 @pytest.mark.slow
-def test_kill_9_then_the_same_command_gives_the_same_curve(cli: Cli) -> None:
+@pytest.mark.parametrize("algo", ["grpo", "dapo"])  # dapo draws prompts of its own
+def test_kill_9_then_the_same_command_gives_the_same_curve(cli: Cli, algo: str) -> None:
     line = [
+        f"trainer/algo={algo}",
         "rewards=[accuracy,cosine]",
         *SMALL,
         "trainer.args.max_steps=6",

@@ -16,6 +16,7 @@ from r1lab.planning.geometry import Arguments
 from r1lab.planning.memory import PROMPT_TOKENS
 from r1lab.planning.resuming import check_schedule
 from r1lab.planning.reward_balance import reward_balance
+from r1lab.schema import DynamicSampling
 
 #: Learning rates outside are rarely meant, by (trainer, with adapters): full GRPO runs use 1e-7 to
 #: 5e-5 (open-r1: 1e-6 to 2e-5), SFT 1e-6 to 2e-4, adapters about ten times more.
@@ -63,6 +64,7 @@ def advise(
     if args.kind == "grpo":
         _sampling(found, args)
         _objective(found, args, batch)
+        _dynamic_sampling(found, config["trainer"].get("dynamic_sampling") or {})
         listed = config.get("callbacks") or {}
         # An empty list says none on purpose; another one has replaced GRPO's default.
         if listed and "completions" not in listed:
@@ -331,3 +333,16 @@ def _objective(found: Findings, args: Arguments, batch: Mapping[str, Any]) -> No
             "bounds the importance weight itself in CISPO: below 1 it shrinks every update",
             "set trainer.args.epsilon_high=5.0",
         )
+
+
+def _dynamic_sampling(found: Findings, settings: Mapping[str, Any]) -> None:
+    unset = vars(DynamicSampling())
+    for name in () if settings.get("enabled") else ("max_rounds", "reward"):
+        value = settings.get(name, unset[name])
+        if value != unset[name]:
+            found.warn(
+                f"trainer.dynamic_sampling.{name}",
+                value,
+                "is ignored while dynamic sampling is off",
+                "set trainer.dynamic_sampling.enabled=true (trainer/algo=dapo)",
+            )

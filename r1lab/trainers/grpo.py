@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1lab.rewards.base import needed_columns
 from r1lab.trainers.arguments import arguments
+from r1lab.trainers.dynamic_sampling import DynamicSampling, check_columns
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,23 +62,33 @@ def build(
     test: Dataset | None,
     rewards: Sequence[Callable[..., Any]],
     callbacks: Sequence[Any],
+    dynamic_sampling: dict[str, Any],
 ) -> Trainer:
-    """A ``trl.GRPOTrainer``. ``rewards`` are in the order of the weights in ``args``."""
+    """A ``trl.GRPOTrainer``. ``rewards`` are in the order of the weights in ``args``;
+    ``dynamic_sampling`` is `trainer.dynamic_sampling`."""
     import torch
     from trl import GRPOTrainer
+
+    sampling = None
+    if dynamic_sampling["enabled"]:
+        check_columns(train.column_names)
+        sampling = DynamicSampling(dynamic_sampling["max_rounds"], dynamic_sampling["reward"])
 
     class TimedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         """Adds to TRL's metrics: where a step's seconds went (`time/generate_s`, `time/reward_s`,
         and `time/update_s`, which is all the rest: log-probabilities, loss, backward), and by
         reward the share of groups in which it told no completion from another
         (`rewards/NAME/frac_zero_std`). Adds the columns that the rewards read, and each
-        completion's length in tokens, to its table of completions."""
+        completion's length in tokens, to its table of completions. With dynamic sampling, batches
+        are filled first (:mod:`r1lab.trainers.dynamic_sampling`)."""
 
         _spent = 0.0
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             #: Seconds that training spent on each part, in all.
             self.seconds: defaultdict[str, float] = defaultdict(float)
+            #: The same of the batch that is being made.
+            self._parts: defaultdict[str, float] = defaultdict(float)
             super().__init__(*args, **kwargs)
 
         def _timed(self, name: str, seconds: float) -> None:
@@ -86,12 +97,40 @@ def build(
             if mode == "train":
                 self.seconds[name] += seconds
 
+        def _part(self, name: str, seconds: float) -> None:
+            self._spent += seconds
+            self._parts[name] += seconds
+
+        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+            if sampling is None or not self.model.training:
+                batch = super()._generate_and_score_completions(inputs)
+            else:
+                with sampling.filled(self, inputs) as rows:
+                    batch = super()._generate_and_score_completions(rows)
+            for name, seconds in self._parts.items():
+                self._timed(name, seconds)
+            self._parts.clear()
+            return batch
+
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
             try:
                 return super()._generate(*args, **kwargs)
             finally:
                 self._part("generate", time.perf_counter() - start)
+
+        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+            if sampling is not None and sampling.batch is not None:
+                return sampling.generated()
+            return super()._generate_single_turn(*args, **kwargs)
+
+        def _score(self, *args: Any) -> Any:
+            """TRL's rewards, timed."""
+            start = time.perf_counter()
+            try:
+                return super()._calculate_rewards(*args)
+            finally:
+                self._part("reward", time.perf_counter() - start)
 
         def _calculate_rewards(
             self,
@@ -100,13 +139,10 @@ def build(
             completions: list[Any],
             completion_ids_list: list[list[int]],
         ) -> Any:
-            start = time.perf_counter()
-            try:
-                values = super()._calculate_rewards(
-                    inputs, prompts, completions, completion_ids_list
-                )
-            finally:
-                self._part("reward", time.perf_counter() - start)
+            if sampling is not None and sampling.batch is not None:
+                values = sampling.rewards(self)
+            else:
+                values = self._score(inputs, prompts, completions, completion_ids_list)
             mode = "train" if self.model.training else "eval"
             size = self.num_generations if mode == "train" else self.num_generations_eval
             for name, column in zip(self.reward_func_names, values.T.tolist(), strict=True):
@@ -117,10 +153,6 @@ def build(
                 self._log_completion_extra(column, [shortened(row[column]) for row in inputs])
             self._log_completion_extra("completion_tokens", list(map(len, completion_ids_list)))
             return values
-
-        def _part(self, name: str, seconds: float) -> None:
-            self._spent += seconds
-            self._timed(name, seconds)
 
         def _get_train_sampler(self, dataset: Dataset | None = None) -> Any:
             sampler = super()._get_train_sampler(dataset)

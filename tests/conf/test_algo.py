@@ -51,18 +51,23 @@ def test_every_preset_is_checked_here():
 @pytest.mark.parametrize("name", sorted(PAPERS))
 def test_resolves_to_the_papers_flags(name):
     paper, flags = PAPERS[name]
-    args = resolve(compose([f"trainer/algo={name}"]))["trainer"]["args"]
+    trainer = resolve(compose([f"trainer/algo={name}"]))["trainer"]
+    args = trainer["args"]
+    assert trainer["dynamic_sampling"]["enabled"] is (name == "dapo")
     assert {key: args[key] for key in (*COMMON, "loss_type")} == {**COMMON, **flags}
     assert paper in files()[name].read_text()
 
 
 def test_presets_set_the_same_keys_so_that_switching_is_complete():
-    keys = {name: set(yaml.safe_load(path.read_text())) for name, path in files().items()}
-    assert len(set(map(frozenset, keys.values()))) == 1, keys
+    read = {name: yaml.safe_load(path.read_text()) for name, path in files().items()}
+    for part in ("args", "dynamic_sampling"):
+        keys = {name: set(preset[part]) for name, preset in read.items()}
+        assert len(set(map(frozenset, keys.values()))) == 1, keys
+    assert all(set(preset) == {"args", "dynamic_sampling"} for preset in read.values())
 
 
 @pytest.mark.parametrize("name", sorted(PAPERS))
 def test_trl_has_these_fields_and_takes_these_values(name):
     fields = trainer_fields("grpo")
-    for key, value in yaml.safe_load(files()[name].read_text()).items():
+    for key, value in yaml.safe_load(files()[name].read_text())["args"].items():
         assert fields[key].accepts(value), key
