@@ -85,7 +85,7 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
     plan.memory["available"] = hardware.get("gpu_memory_gib")
     _check_memory(plan)
     if places["vllm"] and plan.memory.get("vllm_weights") and plan.memory["available"]:
-        _check_vllm_memory(plan, args, engine)
+        _check_vllm_memory(plan, args)
     dynamic = trainer.get("dynamic_sampling") or {}
     if dynamic.get("enabled"):
         _count_rounds(plan, dynamic["max_rounds"])
