@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1lab import hardware as machine
+from r1lab.engines.training import trl_arguments
 from r1lab.errors import ConfigError, Problem, suggest
 from r1lab.launch.settings import deepspeed_file
 from r1lab.planning.advice import Findings, advise
@@ -21,6 +22,7 @@ from r1lab.planning.architecture import Architecture, read_architecture
 from r1lab.planning.contradictions import check_parallel
 from r1lab.planning.cost import run_cost
 from r1lab.planning.deepspeed import check_deepspeed
+from r1lab.planning.engine import check_engine
 from r1lab.planning.geometry import Arguments, batch_geometry
 from r1lab.planning.gpus import GPUS
 from r1lab.planning.layout import check_vllm, layout
@@ -58,15 +60,17 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
         if isinstance(value, float) and not math.isfinite(value):
             found.error(f"trainer.args.{name}", value, "is not a finite number", "set a number")
             del usable[name]
-    args = Arguments(kind, usable)
+    engine = config.get("engine") or {}
+    args = Arguments(kind, usable | trl_arguments(engine, kind))
     _check_numbers(config["hardware"], found)
     hardware = resolve_hardware(config["hardware"])
     arch = _architecture(config["model"], found)
-    places = layout(args, hardware)
+    places = layout(args, hardware, engine)
     batch, errors = batch_geometry(args, places["world_size"], training_rows(config["data"]))
     found.errors += errors
     _check_processes(config, hardware, found)
     check_parallel(found, config["model"], hardware)
+    check_engine(found, engine, args, arch, hardware)
     refused, doubtful = check_vllm(args, hardware, arch)
     found.errors += refused
     found.warnings += doubtful
@@ -85,7 +89,7 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
     plan.memory["available"] = hardware.get("gpu_memory_gib")
     _check_memory(plan)
     if places["vllm"] and plan.memory.get("vllm_weights") and plan.memory["available"]:
-        _check_vllm_memory(plan, args)
+        _check_vllm_memory(plan, args, engine)
     dynamic = trainer.get("dynamic_sampling") or {}
     if dynamic.get("enabled"):
         _count_rounds(plan, dynamic["max_rounds"])
@@ -204,20 +208,22 @@ def _check_memory(plan: Plan) -> None:
     )
 
 
-def _check_vllm_memory(plan: Plan, args: Arguments) -> None:
+def _check_vllm_memory(plan: Plan, args: Arguments, engine: Mapping[str, Any]) -> None:
     """vLLM's weights must leave room for its cache in its share of the GPU."""
     weights, memory = plan.memory["vllm_weights"], plan.memory["available"]
     server = plan.layout["vllm"]["mode"] == "server"
-    share = 0.9 if server else float(args["vllm_gpu_memory_utilization"])  # vLLM's own default
+    share = float(args["vllm_gpu_memory_utilization"])
+    if server:
+        share = engine.get("gpu_memory_utilization") or 0.9  # vLLM's own default
     if weights < share * memory:
         return
-    fix = "set a larger trainer.args.vllm_tensor_parallel_size"
+    fix = "set a larger engine.tensor_parallel_size"
     plan.warnings.append(
         Problem(
-            "trainer.args.vllm_tensor_parallel_size",
+            "engine.tensor_parallel_size",
             plan.layout["vllm"]["tensor_parallel"],
             f"{weights:.1f} GiB of weights do not fit vLLM's {share * memory:.1f} GiB of each GPU",
-            fix if server else f"{fix}, or trainer.args.vllm_gpu_memory_utilization",
+            fix if server else f"{fix}, or engine.gpu_memory_utilization",
         )
     )
 
@@ -233,7 +239,7 @@ _REMEDIES = {
     "KV cache": "trainer.args.steps_per_generation, so that fewer completions are made at once",
     "gathered layers": "it with a DeepSpeed file of a smaller stage3_max_live_parameters",
     "gathered weights": "it with trainer.args.ds3_gather_for_generation=false, which is slower",
-    "vLLM": "trainer.args.vllm_gpu_memory_utilization",
+    "vLLM": "engine.gpu_memory_utilization",
 }
 
 

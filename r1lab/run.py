@@ -12,7 +12,9 @@ from r1lab import targets
 from r1lab.callbacks.base import RunContext
 from r1lab.callbacks.stop import agree
 from r1lab.data.build import DataBundle, build_data
+from r1lab.engines.rollouts import rollouts
 from r1lab.evaluation.around import Evaluator
+from r1lab.evaluation.heldout import stop_ids
 from r1lab.launch.ranks import from_environment
 from r1lab.launch.strategy import check_strategy, prepare
 from r1lab.models.load import Loaded, load
@@ -64,7 +66,8 @@ def run(plan: dict[str, Any], stop: StopRequest) -> bool:
     for reward in rewards:
         reward.prefill = loaded.prefill
     callbacks = _callbacks(plan, stop)
-    trainer = _trainer(settings, config, loaded, data, rewards, callbacks)
+    with rollouts(config, facts["device"], loaded.model, stop_ids(loaded.model)):
+        trainer = _trainer(settings, config, loaded, data, rewards, callbacks)
     check_strategy(trainer.accelerator, config["hardware"])
     context = RunContext(
         run_dir=folder, tracker=tracker, config=config, trainer=trainer, tokenizer=loaded.tokenizer

@@ -31,7 +31,9 @@ _NOT_IDENTITY = (
     *("objective", "sweep"),
 )
 #: Of `hardware`: what only `plan` reads.
-_ONLY_PLANNED = ("gpu", "gpu_memory_gib", "vllm_gpus", "peak_tflops", "price_per_gpu_hour")
+_ONLY_PLANNED = ("gpu", "gpu_memory_gib", "peak_tflops", "price_per_gpu_hour")
+#: Of `engine`: where a server is, which may be elsewhere when the run goes on.
+_WHERE_SERVED = ("url", "host", "port", "start_timeout")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 
 
@@ -57,6 +59,9 @@ def fingerprint(config: dict[str, Any]) -> str:
     if "hardware" in identity:
         node = identity["hardware"].items()
         identity["hardware"] = {key: value for key, value in node if key not in _ONLY_PLANNED}
+    if "engine" in identity:
+        node = identity["engine"].items()
+        identity["engine"] = {key: value for key, value in node if key not in _WHERE_SERVED}
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

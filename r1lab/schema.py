@@ -95,7 +95,6 @@ class Hardware:
     mixed_precision: str = "auto"  # auto | no | bf16 | fp16
     gpu: str | None = None  # a name of planning/gpus.py: its memory and speed, for `plan`
     gpu_memory_gib: float | None = None
-    vllm_gpus: int | None = None  # of a vLLM server; null: vllm_tensor_parallel_size
     peak_tflops: float | None = None  # of one GPU at the training precision, for `plan`
     price_per_gpu_hour: float | None = None  # in any currency, for `plan`
 

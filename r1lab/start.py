@@ -14,11 +14,13 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from r1lab import hardware, hub, rundir
+from r1lab.engines import installed, rollout_server
+from r1lab.engines.training import server_gpus
 from r1lab.errors import (
     FAILED,
     INTERRUPTED,
@@ -119,7 +121,7 @@ def follow(me: ranks.Rank) -> int:
     facts = json.loads(Path(plan_file).read_text())
     run = facts["run"]
     places = _places(facts["config"], run["device"], run["deepspeed_file"], me)
-    ended = local.run(Path(plan_file), places, None, meeting.broken)
+    ended = local.run(Path(plan_file), places, None, [meeting.broken])
     state, error = _outcome(ended, Path(facts["run"]["dir"]))
     if state == "failed":
         meeting.fail(me.rank, error or "")
@@ -157,12 +159,18 @@ def _lead(
             resolve_hardware(config["hardware"])["processes"] * config["hardware"]["nodes"],
             settings.environment(config, device),
         )
-        plan_file = _write_plan(config, made, folder, tracker.run_id, command, device, begin)
         tracker.log_start(config, collect(config), command)
-        places = _places(config, device, begin.deepspeed_file, me)
-        meeting.plan(str(plan_file))
-        broken = meeting.broken if me.world_size > 1 else None
-        ended = local.run(plan_file, places, folder.lock.fileno(), broken)
+        with rollout_server.running(config, device, folder.path, begin.checkpoint) as server:
+            plan_file = _write_plan(
+                config, made, folder, tracker.run_id, command, device, begin, server.url
+            )
+            places = _places(config, device, begin.deepspeed_file, me)
+            places = [place | server.variables for place in places]
+            meeting.plan(str(plan_file))
+            broken: list[Callable[[], object]] = [server.failure] if server.url else []
+            broken += [meeting.broken] if me.world_size > 1 else []
+            ended = local.run(plan_file, places, folder.lock.fileno(), broken)
+            without_server = server.failure()
         universal.clean(folder.path)
     except BaseException as failure:
         if tracker is not None:
@@ -170,6 +178,8 @@ def _lead(
         rundir.write_status(folder.path, state="failed", ended=_now(), error=redact(repr(failure)))
         raise
     state, error = _outcome(ended, folder.path)
+    if state == "failed" and without_server:
+        error = f"{without_server}\n{error}"
     elsewhere = meeting.failed()
     if elsewhere is not None:
         state, error = "failed", elsewhere["error"]
@@ -203,13 +213,25 @@ def _ready(config: dict[str, Any], me: ranks.Rank) -> str:
                 "torchrun --nnodes on each",
             )
         )
-    if device == "cuda" and processes > hardware.gpu_count() and me.world_size == 1:
+    served, shown = server_gpus(config["engine"]), hardware.gpu_count()
+    if device == "cuda" and processes + served > shown and me.world_size == 1:
+        server = f" and the vLLM server {served}" if served else ""
         raise PrerequisiteError(
-            f"{processes - hardware.gpu_count()} GPUs",
-            f"hardware.processes={processes} wants one for each, and this machine shows "
-            f"{hardware.gpu_count()}",
-            "set hardware.processes=auto, or hardware.device=cpu to try it on the CPU",
+            f"{processes + served - shown} GPUs",
+            f"hardware.processes={processes} wants one for each{server}, and this machine shows "
+            f"{shown}",
+            "set fewer, or hardware.device=cpu to try it on the CPU",
         )
+    if config["engine"]["kind"].startswith("vllm_"):
+        vllm = installed.require_vllm(
+            f"engine={config['engine']['kind']} needs it", "set engine=transformers", device
+        )
+        if not vllm.supported:  # TRL's generation is written for these
+            raise PrerequisiteError(
+                f"vLLM {' to '.join(installed.SUPPORTED)}",
+                f"TRL supports these, and {vllm.version} is installed",
+                installed.install(device),
+            )
     if wanted["distributed"] == "deepspeed":
         settings.read_deepspeed(wanted)
         if importlib.util.find_spec("deepspeed") is None:
@@ -250,6 +272,7 @@ def _write_plan(
     command: str,
     device: str,
     begin: universal.Start,
+    engine_url: str | None,
 ) -> Path:
     """Write ``plan.json``: every fact that the worker needs.
 
@@ -267,6 +290,7 @@ def _write_plan(
             "deepspeed_file": str(begin.deepspeed_file) if begin.deepspeed_file else None,
             "command": command,
             "device": device,
+            "engine_url": engine_url,
         },
     }
     path = folder.path / "plan.json"

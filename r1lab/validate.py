@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab import components, rundir
+from r1lab.engines.training import OWNED as ENGINE_OWNED
 from r1lab.errors import Problem, suggest
 from r1lab.planning.trl_fields import refusal, trainer_fields
 from r1lab.rewards.base import needed_columns
@@ -40,6 +41,7 @@ _AT_LEAST: dict[str, float] = {
 #: Fields of TRL's configs that another key of r1lab's decides; setting both would let one of them
 #: lose.
 OWNED = {
+    **ENGINE_OWNED,
     "output_dir": "output_dir (and run_name)",
     "run_name": "run_name",
     "seed": "seed",

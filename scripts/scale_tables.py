@@ -31,7 +31,7 @@ COMMON = {
         "trainer=grpo data=openr1_math hardware.gpu=h100"
         f" hardware.price_per_gpu_hour={PRICE} trainer.args.max_steps=1000"
         " trainer.args.max_completion_length=4096 trainer.args.num_generations=16"
-        " trainer.args.per_device_train_batch_size=2 trainer.args.use_vllm=true"
+        " trainer.args.per_device_train_batch_size=2"
     ),
 }
 BATCH = {"sft": 512, "grpo": 2048}
@@ -71,13 +71,14 @@ def rows() -> Iterator[Row]:
             if large:  # what to do about it
                 yield Row("sft", model, 8, f"{hardware} hardware.offload=true", nodes)
         split = {"qwen2_5_32b": 4}.get(model, 1)
-        parallel = f"trainer.args.vllm_tensor_parallel_size={split}" if split > 1 else ""
-        yield Row("grpo", model, 8, f"{hardware} {parallel}")
+        colocated = "engine=vllm_colocate"
+        parallel = f"engine.tensor_parallel_size={split}" if split > 1 else ""
+        yield Row("grpo", model, 8, f"{hardware} {colocated} {parallel}")
         if model == "qwen2_5_32b":
-            yield Row("grpo", model, 8, f"{hardware} {parallel} hardware.offload=true")
+            yield Row("grpo", model, 8, f"{hardware} {colocated} {parallel} hardware.offload=true")
         for nodes in (4, 32):
-            server = f"trainer.args.vllm_mode=server hardware.vllm_gpus={8 * nodes}"
-            yield Row("grpo", model, 16 * nodes, f"{hardware} {parallel} {server}", nodes)
+            server = f"engine=vllm_server engine.data_parallel_size={8 * nodes // split}"
+            yield Row("grpo", model, 16 * nodes, f"{hardware} {server} {parallel}", nodes)
 
 
 def tables() -> str:

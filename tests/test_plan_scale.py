@@ -11,7 +11,7 @@ from r1lab.compose import compose, resolve
 from r1lab.plan import Plan, make_plan, render, resolve_hardware
 
 BIG = ("model=qwen2_5_7b", "data=gsm8k", "hardware.gpu=h100")
-SERVER = ("trainer.args.use_vllm=true", "trainer.args.vllm_mode=server")
+SERVER = ("engine=vllm_server",)
 
 
 def plan(*overrides: str) -> Plan:
@@ -47,8 +47,8 @@ def test_a_server_and_its_price():
         "hardware=deepspeed_z3",
         "hardware.nodes=2",
         *SERVER,
-        "trainer.args.vllm_tensor_parallel_size=2",
-        "hardware.vllm_gpus=8",
+        "engine.tensor_parallel_size=2",
+        "engine.data_parallel_size=4",
         "hardware.price_per_gpu_hour=2.5",
         "trainer.args.max_steps=100",
     )
@@ -93,11 +93,10 @@ def test_a_named_gpu_gives_memory_and_speed_that_the_config_may_overrule():
             "zero_stage=2",
         ),
         (
-            ["hardware=deepspeed_z3", *SERVER, "trainer.args.vllm_tensor_parallel_size=3"],
-            "trainer.args.vllm_tensor_parallel_size",
+            ["hardware=deepspeed_z3", *SERVER, "engine.tensor_parallel_size=3"],
+            "engine.tensor_parallel_size",
             "1, 2, 4",
         ),
-        (["hardware=ddp", "hardware.vllm_gpus=4"], "hardware.vllm_gpus", "use_vllm"),
     ],
 )
 def test_contradictions_are_errors_with_a_fix(overrides, key, fix):
@@ -140,13 +139,11 @@ def test_auto_without_a_gpu_says_which_machine_it_planned_for(monkeypatch):
 
 
 def test_vllms_weights_must_fit_its_share():
-    made = plan("hardware=deepspeed_z3", "trainer.args.use_vllm=true", "hardware.gpu_memory_gib=40")
-    assert "trainer.args.vllm_tensor_parallel_size" in keys(made.warnings)
-    split = "trainer.args.vllm_tensor_parallel_size=4"
-    made = plan(
-        "hardware=deepspeed_z3", "trainer.args.use_vllm=true", "hardware.gpu_memory_gib=40", split
+    small = ("hardware=deepspeed_z3", "engine=vllm_colocate", "hardware.gpu_memory_gib=40")
+    assert "engine.tensor_parallel_size" in keys(plan(*small).warnings)
+    assert "engine.tensor_parallel_size" not in keys(
+        plan(*small, "engine.tensor_parallel_size=4").warnings
     )
-    assert "trainer.args.vllm_tensor_parallel_size" not in keys(made.warnings)
 
 
 def test_the_terminal_shows_machines_gpus_and_money_in_eighty_columns():
@@ -154,7 +151,7 @@ def test_the_terminal_shows_machines_gpus_and_money_in_eighty_columns():
         "hardware=deepspeed_z3",
         "hardware.nodes=8",
         *SERVER,
-        "hardware.vllm_gpus=8",
+        "engine.data_parallel_size=8",
         "hardware.price_per_gpu_hour=2.5",
     )
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80

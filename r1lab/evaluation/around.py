@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1lab import targets
+from r1lab.engines import rollouts
 from r1lab.evaluation import heldout
 from r1lab.evaluation.heldout import Score
 
@@ -90,26 +92,19 @@ class Evaluator:
         return found[0]
 
     def _evaluate(self, name: str, rows: Dataset, step: int, prefix: str | None = None) -> Score:
-        from trl.models.utils import unwrap_model_for_generation
-
         accelerator = self._trainer.accelerator
         trained = self._config["trainer"]["args"].get("max_completion_length")
         recipe = self._config["model"]["recipe"]["grpo"]["max_completion_length"]
         longest = self._settings["max_new_tokens"] or trained or recipe
         scorer = scorer_for(rows, self._config["rewards"], self._loaded.prefill)
         assert scorer is not None  # rows that nothing can score are no evaluation's
-        # Shards of the weights (ZeRO-3) are gathered for the whole evaluation.
-        with unwrap_model_for_generation(
-            self._trainer.model_wrapped,
-            accelerator,
-            gradient_checkpointing_kwargs=self._trainer.args.gradient_checkpointing_kwargs,
-        ) as model:
+        with self._generator(longest) as (generate, model):
             score, records = heldout.evaluate(
+                generate,
                 model,
                 self._loaded.tokenizer,
                 rows,
                 self._settings,
-                longest,
                 scorer,
                 self._config["seed"],
                 self._loaded.template_kwargs,
@@ -134,6 +129,28 @@ class Evaluator:
             score.seconds,
         )
         return score
+
+    @contextmanager
+    def _generator(self, longest: int) -> Iterator[tuple[heldout.Generate, Any]]:
+        """What generates in the training answers here as well, and the model that it answers for.
+
+        ``longest`` is the most tokens of an answer.
+        """
+        sampling = (self._settings["temperature"], self._settings["top_p"], longest)
+        if getattr(self._trainer, "use_vllm", False):
+            rollouts.push_weights(self._trainer)
+            model = self._trainer.accelerator.unwrap_model(self._trainer.model_wrapped)
+            yield (lambda prompts: rollouts.sample(self._trainer, prompts, *sampling)), model
+            return
+        from trl.models.utils import unwrap_model_for_generation
+
+        # Shards of the weights (ZeRO-3) are gathered for the whole evaluation.
+        with unwrap_model_for_generation(
+            self._trainer.model_wrapped,
+            self._trainer.accelerator,
+            gradient_checkpointing_kwargs=self._trainer.args.gradient_checkpointing_kwargs,
+        ) as model:
+            yield heldout.by_model(model, self._loaded.tokenizer, *sampling), model
 
     def _held_out(self, data: DataBundle) -> Dataset | None:
         """The test rows with prompt and solution; for SFT they are read again in that form."""

@@ -51,12 +51,16 @@ class Score:
         }
 
 
+#: Answers to prompts, both as token ids: one to each, up to and with the end token if there is one.
+Generate = Callable[[list[list[int]]], list[list[int]]]
+
+
 def evaluate(
+    generate: Generate,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Dataset,
     settings: dict[str, Any],
-    max_new_tokens: int,
     scorer: Callable[..., Sequence[float | None]],
     seed: int,
     template_kwargs: Mapping[str, Any] | None = None,
@@ -66,10 +70,10 @@ def evaluate(
     """Sample ``settings['samples']`` answers a problem and score them with ``scorer`` (1.0 is
     right).
 
-    ``rows`` hold ``prompt`` (messages) and the columns that the scorer needs. The global random
-    state is left as it was found, so that evaluating does not change the training that follows.
-    Returns the score and one record an answer, on every one of ``world_size`` ranks, which share
-    the work: all of them must call this.
+    ``rows`` hold ``prompt`` (messages) and the columns that the scorer needs. ``generate`` answers
+    for ``model``: see :func:`by_model`. The global random state is left as it was found, so that
+    evaluating does not change the training that follows. Returns the score and one record an
+    answer, on every one of ``world_size`` ranks, which share the work: all of them must call this.
     """
     import torch
     from accelerate.utils import gather_object
@@ -85,12 +89,14 @@ def evaluate(
     devices = [model.device] if model.device.type == "cuda" else []
     training = model.training
     kwargs = template_kwargs or {}
+    stop = set(stop_ids(model))
     model.eval()
     with torch.random.fork_rng(devices=devices), torch.inference_mode():
         torch.manual_seed(seed + rank)
         for first in range(0, len(picked), settings["batch_size"]):
             batch = picked[first : first + settings["batch_size"]]
-            records += _answer(model, tokenizer, batch, settings, max_new_tokens, scorer, kwargs)
+            tokens = generate(_prompt_ids(tokenizer, batch, kwargs))
+            records += _records(tokenizer, batch, tokens, stop, scorer)
     model.train(training)
     placed = list(zip(mine, records, strict=True))
     found = dict(gather_object(placed) if world_size > 1 else placed)
@@ -100,44 +106,70 @@ def evaluate(
     return _score(records, count, settings["samples"], time.perf_counter() - start), records
 
 
-def _answer(
+def stop_ids(model: PreTrainedModel) -> list[int]:
+    """The tokens that end a turn."""
+    ends = model.generation_config.eos_token_id
+    return list(ends) if isinstance(ends, list) else [ends]
+
+
+def by_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    batch: list[dict[str, Any]],
-    settings: dict[str, Any],
+    temperature: float,
+    top_p: float,
     max_new_tokens: int,
-    scorer: Callable[..., Sequence[float | None]],
+) -> Generate:
+    """transformers' own generation; a temperature of 0 is greedy."""
+    sampling: dict[str, Any] = {"do_sample": False}
+    if temperature > 0:
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+
+    def generate(prompts: list[list[int]]) -> list[list[int]]:
+        # Generation goes on from the right end.
+        encoded: Any = tokenizer.pad(
+            {"input_ids": prompts}, padding=True, padding_side="left", return_tensors="pt"
+        )
+        # Only these two: some tokenizers add token types, which a decoder refuses.
+        names = ("input_ids", "attention_mask")
+        generated: Any = model.generate(
+            **{name: encoded[name].to(model.device) for name in names},
+            **sampling,
+            max_new_tokens=max_new_tokens,
+            repetition_penalty=1.0,
+            use_cache=True,
+        )
+        stop = set(stop_ids(model))
+        answers = generated[:, encoded["input_ids"].shape[1] :].tolist()
+        return [_until_end(answer, stop)[0] for answer in answers]
+
+    return generate
+
+
+def _prompt_ids(
+    tokenizer: PreTrainedTokenizerBase,
+    batch: list[dict[str, Any]],
     template_kwargs: Mapping[str, Any],
-) -> list[dict[str, Any]]:
+) -> list[list[int]]:
     texts: Any = tokenizer.apply_chat_template(
         [row["prompt"] for row in batch],
         add_generation_prompt=True,
         tokenize=False,
         **template_kwargs,
     )
-    # The template writes every special token itself; generation goes on from the right end.
-    encoded: Any = tokenizer(
-        texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
-    )
-    # Only these two: some tokenizers add token types, which a decoder refuses.
-    encoded = {name: encoded[name].to(model.device) for name in ("input_ids", "attention_mask")}
-    sampling: dict[str, Any] = {"do_sample": False}
-    if settings["temperature"] > 0:
-        sampling = {
-            "do_sample": True,
-            "temperature": settings["temperature"],
-            "top_p": settings["top_p"],
-            "top_k": 0,
-        }
-    generated = model.generate(
-        **encoded, **sampling, max_new_tokens=max_new_tokens, repetition_penalty=1.0, use_cache=True
-    )
-    ends = model.generation_config.eos_token_id
-    stop = set(ends if isinstance(ends, list) else [ends])
-    tokens = [
-        _until_end(row.tolist(), stop) for row in generated[:, encoded["input_ids"].shape[1] :]
-    ]
-    answers = [tokenizer.decode(ids, skip_special_tokens=True) for ids, _ in tokens]
+    # The template writes every special token itself.
+    encoded: Any = tokenizer(texts, add_special_tokens=False)
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def _records(
+    tokenizer: PreTrainedTokenizerBase,
+    batch: list[dict[str, Any]],
+    tokens: list[list[int]],
+    stop: set[int],
+    scorer: Callable[..., Sequence[float | None]],
+) -> list[dict[str, Any]]:
+    answers = [str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in tokens]
     completions = [[{"role": "assistant", "content": text}] for text in answers]
     names = [name for name in batch[0] if name not in ("prompt", "completion")]
     columns = {name: [row[name] for row in batch] for name in names}
@@ -149,9 +181,9 @@ def _answer(
             "solution": row.get("solution"),
             "correct": value,
             "tokens": len(ids),
-            "truncated": not ended,
+            "truncated": ids[-1] not in stop if ids else True,
         }
-        for row, text, value, (ids, ended) in zip(batch, answers, values, tokens, strict=True)
+        for row, text, value, ids in zip(batch, answers, values, tokens, strict=True)
     ]
 
 

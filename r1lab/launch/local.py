@@ -64,13 +64,13 @@ def run(
     plan_file: Path,
     environments: Sequence[dict[str, str]],
     lock: int | None,
-    broken: Callable[[], bool] | None = None,
+    broken: Sequence[Callable[[], object]] = (),
 ) -> list[Ended]:
     """Run one worker for each environment, which holds its ``RANK`` where there are several.
 
     Returns how each ended, the first to end first. ``lock`` is a file descriptor that stays open
-    in every worker: the run's folder stays locked until the last of them is gone. ``broken`` says
-    whether a process elsewhere has failed, so that these wait for it in vain.
+    in every worker: the run's folder stays locked until the last of them is gone. What any of
+    ``broken`` answers says that something elsewhere has failed for which these wait in vain.
     """
     path = os.pathsep.join([part or os.getcwd() for part in sys.path])
     workers: dict[int, subprocess.Popen[bytes]] = {}
@@ -94,7 +94,7 @@ def run(
 
 
 def _wait(
-    workers: dict[int, subprocess.Popen[bytes]], broken: Callable[[], bool] | None
+    workers: dict[int, subprocess.Popen[bytes]], broken: Sequence[Callable[[], object]]
 ) -> list[Ended]:
     ended: list[Ended] = []
     deadline: float | None = None
@@ -108,9 +108,10 @@ def _wait(
                 del waiting[rank]
                 if code not in (0, INTERRUPTED) and deadline is None:
                     deadline = time.monotonic() + GRACE_S
-        if broken is not None and deadline is None and time.monotonic() > ask:
+        if deadline is None and time.monotonic() > ask:
             ask = time.monotonic() + _ASK_S
-            deadline = time.monotonic() + GRACE_S if broken() else None
+            if any(asked() for asked in broken):
+                deadline = time.monotonic() + GRACE_S
         if deadline is not None and time.monotonic() > deadline:
             for worker in waiting.values():
                 _kill(worker)

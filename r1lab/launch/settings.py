@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r1lab.engines import training as engine
 from r1lab.errors import ConfigError, Problem, suggest
 
 #: What another launcher may have set; r1lab's own hardware group decides instead.
@@ -68,6 +69,8 @@ def environment(
     ``file`` is a DeepSpeed file to use in place of :func:`deepspeed_file`.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+    # The user's own values of vLLM's variables win.
+    kept = engine.environment(config["engine"], device) | kept
     hardware = config["hardware"]
     kept |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -1,8 +1,8 @@
 """Which processes and GPUs a run has: ranks over machines, and vLLM's share of them.
 
 TRL's trainers are data parallel only: every rank holds one GPU and its own part of the batch. vLLM
-splits a model over ``vllm_tensor_parallel_size`` GPUs: groups of neighbouring ranks where it shares
-the training's GPUs (``vllm_mode=colocate``), GPUs of a server of its own otherwise.
+splits a model over ``engine.tensor_parallel_size`` GPUs: groups of neighbouring ranks where it
+shares the training's GPUs (``engine=vllm_colocate``), GPUs of a server of its own otherwise.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from r1lab.engines.training import server_gpus
 from r1lab.errors import Problem
 from r1lab.planning.architecture import Architecture
 from r1lab.planning.geometry import Arguments
 from r1lab.planning.states import zero_stage
 
-TENSOR_PARALLEL = "trainer.args.vllm_tensor_parallel_size"
+TENSOR_PARALLEL = "engine.tensor_parallel_size"
 
 
 def uses_vllm(args: Arguments) -> bool:
@@ -28,7 +29,9 @@ def tensor_parallel(args: Arguments) -> int:
     return size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else 1
 
 
-def layout(args: Arguments, hardware: Mapping[str, Any]) -> dict[str, Any]:
+def layout(
+    args: Arguments, hardware: Mapping[str, Any], engine: Mapping[str, Any]
+) -> dict[str, Any]:
     """The table of ranks and GPUs; ``hardware`` is resolved (numbers of processes and machines)."""
     local, nodes = hardware["processes"], hardware["nodes"]
     world = local * nodes
@@ -46,7 +49,7 @@ def layout(args: Arguments, hardware: Mapping[str, Any]) -> dict[str, Any]:
         "vllm": None,
     }
     if uses_vllm(args):
-        table |= _vllm(args, hardware, world)
+        table |= _vllm(args, engine, world)
     table["gpus"] = table["training_gpus"] + table["vllm_gpus"]
     return table
 
@@ -64,10 +67,10 @@ def _sharding(hardware: Mapping[str, Any], world: int) -> str:
     return text + ", offloaded to the CPU" * bool(hardware.get("offload") and stage)
 
 
-def _vllm(args: Arguments, hardware: Mapping[str, Any], world: int) -> dict[str, Any]:
+def _vllm(args: Arguments, engine: Mapping[str, Any], world: int) -> dict[str, Any]:
     split = tensor_parallel(args)
     if args["vllm_mode"] == "server":
-        gpus = hardware.get("vllm_gpus") or split
+        gpus = server_gpus(engine)
         return {
             "vllm_gpus": gpus,
             "vllm": {"mode": "server", "tensor_parallel": split, "replicas": max(gpus // split, 1)},
@@ -82,25 +85,10 @@ def check_vllm(
     """(errors, warnings) of vLLM's GPUs: what vLLM or TRL would refuse once models are loaded."""
     errors: list[Problem] = []
     warnings: list[Problem] = []
-    key = "hardware.vllm_gpus"
-    server = uses_vllm(args) and args["vllm_mode"] == "server"
-    gpus = hardware.get("vllm_gpus")
-    if gpus is not None and not server:
-        fix = "set trainer.args.use_vllm=true trainer.args.vllm_mode=server, or leave it out"
-        errors.append(Problem(key, gpus, "there is no vLLM server to have GPUs of its own", fix))
     if not uses_vllm(args):
         return errors, warnings
-    mode, size = args["vllm_mode"], args["vllm_tensor_parallel_size"]
-    if mode not in ("colocate", "server"):
-        fix = "set colocate (on the training's GPUs) or server (on its own)"
-        errors.append(Problem("trainer.args.vllm_mode", mode, "is no mode of TRL's", fix))
-    if size != tensor_parallel(args):
-        errors.append(Problem(TENSOR_PARALLEL, size, "is no number of GPUs", "set 1 or more"))
+    server = args["vllm_mode"] == "server"
     split, world = tensor_parallel(args), hardware["processes"] * hardware["nodes"]
-    if server and gpus is not None and (gpus < 1 or gpus % split):
-        message = f"is no multiple of the {split} GPUs of one copy ({TENSOR_PARALLEL})"
-        fix = f"set {key}={max(round(gpus / split), 1) * split}"
-        errors.append(Problem(key, gpus, message, fix))
     if not server and world % split:
         message = f"does not divide the {world} processes, whose GPUs vLLM shares (TRL refuses it)"
         errors.append(Problem(TENSOR_PARALLEL, split, message, _divisors(split, world)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from r1lab.engines.training import trl_arguments
 from r1lab.launch.settings import precision
 from r1lab.record.wandb_env import report_to
 
@@ -21,6 +22,8 @@ def arguments(plan: dict[str, Any]) -> dict[str, Any]:
     return {
         **unused,
         **config["trainer"]["args"],
+        **trl_arguments(config["engine"], config["trainer"]["kind"]),
+        **({"vllm_server_base_url": run["engine_url"]} if run["engine_url"] else {}),
         "output_dir": run["dir"],
         "run_name": run["name"],
         "seed": config["seed"],

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from r1lab.evaluation import heldout
-from r1lab.evaluation.heldout import evaluate, interval, load_score, save
+from r1lab.evaluation.heldout import by_model, evaluate, interval, load_score, save
 from r1lab.rewards.build import construct_reward
 from tests.models.small import node
 
@@ -40,7 +40,12 @@ def verified(completions, solution, **columns):
 
 def run(tiny, rows, seed=1, scorer=verified, longest=96, **settings):
     given = {**SETTINGS, **settings}
-    return evaluate(tiny.model, tiny.tokenizer, rows, given, longest, scorer, seed)
+    return evaluated(tiny.model, tiny.tokenizer, rows, given, longest, scorer, seed)
+
+
+def evaluated(model, tokenizer, rows, settings, longest, scorer, seed, kwargs=None):
+    generate = by_model(model, tokenizer, settings["temperature"], settings["top_p"], longest)
+    return evaluate(generate, model, tokenizer, rows, settings, scorer, seed, kwargs)
 
 
 def answers(records):
@@ -136,8 +141,8 @@ def test_template_arguments_reach_the_prompt(tiny, rows):
     try:
         given = {**SETTINGS, "temperature": 0}
         arguments = (tiny.model, tiny.tokenizer, rows, given, 24, verified, 1)
-        plain = answers(evaluate(*arguments)[1])
-        quiet = answers(evaluate(*arguments, {"quiet": True})[1])
+        plain = answers(evaluated(*arguments)[1])
+        quiet = answers(evaluated(*arguments, {"quiet": True})[1])
     finally:
         tiny.tokenizer.chat_template = kept
     assert len(set(quiet)) == 1 and len(set(plain)) > 1
@@ -192,9 +197,9 @@ def test_adapters_are_evaluated_too(rows, kind):
     loaded = load(node(peft={"kind": "lora", "target_modules": ["q_proj"]}), "cpu")
     given = {**SETTINGS, "temperature": 0}
     arguments = (loaded.tokenizer, rows, given, 96, verified, 1)
-    before = answers(evaluate(loaded.model, *arguments)[1])
+    before = answers(evaluated(loaded.model, *arguments)[1])
     model = loaded.model
     if kind == "wrapped":
         assert isinstance(loaded.peft_config, LoraConfig)
         model = get_peft_model(model, loaded.peft_config)
-    assert answers(evaluate(model, *arguments)[1]) == before  # a fresh adapter changes nothing
+    assert answers(evaluated(model, *arguments)[1]) == before  # a fresh adapter changes nothing

@@ -30,12 +30,13 @@ def cost(kind="grpo", shape=SHAPE, peft=None, nodes=1, processes=8, **args):
     hardware = {"device": "cuda", "distributed": "deepspeed", "zero_stage": 3, **H100}
     hardware |= {key: args.pop(key) for key in list(args) if key in HARDWARE}
     hardware |= {"nodes": nodes, "processes": processes}
+    engine = {"kind": "vllm_server", "data_parallel_size": args.pop("copies", None)}
     arguments = Arguments(kind, {**(GRPO if kind == "grpo" else SFT), **args})
     batch, problems = batch_geometry(arguments, nodes * processes, None)
     assert not problems
     model = {"dtype": "bfloat16", "peft": peft or {"kind": "none"}, "quantization": None}
     arch = from_config(shape, "test") if shape else None
-    return run_cost(arch, arguments, batch, model, hardware, layout(arguments, hardware))
+    return run_cost(arch, arguments, batch, model, hardware, layout(arguments, hardware, engine))
 
 
 HARDWARE = (
@@ -45,7 +46,6 @@ HARDWARE = (
     "peak_tflops",
     "bandwidth",
     "price_per_gpu_hour",
-    "vllm_gpus",
 )
 
 
@@ -140,7 +140,7 @@ def test_more_gpus_share_training_and_not_the_reading_of_weights():
 def test_vllm_decodes_nearer_the_roofline_and_a_server_is_paid_for():
     plain, shared = cost(), cost(use_vllm=True)
     assert shared["generation_seconds"][0] < plain["generation_seconds"][0]
-    served = cost(use_vllm=True, vllm_mode="server", vllm_gpus=8)
+    served = cost(use_vllm=True, vllm_mode="server", copies=8)
     assert served["gpu_hours"][0] == pytest.approx(2 * shared["gpu_hours"][0], rel=0.001)
 
 

@@ -6,7 +6,7 @@ from r1lab.planning.architecture import from_config
 from r1lab.planning.geometry import Arguments
 from r1lab.planning.layout import check_vllm, layout
 
-TENSOR_PARALLEL = "trainer.args.vllm_tensor_parallel_size"
+TENSOR_PARALLEL = "engine.tensor_parallel_size"
 
 
 def heads(queries, shared):
@@ -32,36 +32,39 @@ def vllm(**args):
 
 
 def test_ranks_go_machine_by_machine():
-    table = layout(Arguments("sft", {}), hardware(nodes=3, processes=4))
+    table = layout(Arguments("sft", {}), hardware(nodes=3, processes=4), {})
     assert table["ranks"] == [[0, 3], [4, 7], [8, 11]]
     assert (table["world_size"], table["data_parallel"], table["tensor_parallel"]) == (12, 12, 1)
     assert (table["training_gpus"], table["vllm_gpus"], table["gpus"]) == (12, 0, 12)
 
 
 def test_a_cpu_has_processes_and_no_gpus():
-    table = layout(Arguments("sft", {}), hardware(device="cpu", processes=2))
+    table = layout(Arguments("sft", {}), hardware(device="cpu", processes=2), {})
     assert (table["world_size"], table["gpus"]) == (2, 0)
 
 
 def test_sharding_is_named_with_what_it_is_over():
     node = hardware(distributed="deepspeed", zero_stage=3, nodes=2, offload=True)
-    text = layout(Arguments("sft", {}), node)["sharding"]
+    text = layout(Arguments("sft", {}), node, {})["sharding"]
     assert text == "DeepSpeed ZeRO-3 over 16, offloaded to the CPU"
 
 
 def test_colocated_vllm_shares_the_trainings_gpus():
-    table = layout(vllm(vllm_tensor_parallel_size=4), hardware(nodes=2))
+    table = layout(vllm(vllm_tensor_parallel_size=4), hardware(nodes=2), {"kind": "vllm_colocate"})
     assert table["vllm"] == {"mode": "colocate", "tensor_parallel": 4, "replicas": 4}
     assert (table["training_gpus"], table["vllm_gpus"], table["gpus"]) == (16, 0, 16)
 
 
 def test_a_servers_gpus_are_told_apart_and_summed_up():
     args = vllm(vllm_mode="server", vllm_tensor_parallel_size=2)
-    table = layout(args, hardware(nodes=2, vllm_gpus=8))
+    engine = {"kind": "vllm_server", "tensor_parallel_size": 2, "data_parallel_size": 4}
+    table = layout(args, hardware(nodes=2), engine)
     assert table["vllm"] == {"mode": "server", "tensor_parallel": 2, "replicas": 4}
     assert (table["training_gpus"], table["vllm_gpus"], table["gpus"]) == (16, 8, 24)
-    one_copy = layout(args, hardware())
+    one_copy = layout(args, hardware(), engine | {"data_parallel_size": None})
     assert (one_copy["vllm_gpus"], one_copy["gpus"]) == (2, 10)
+    elsewhere = layout(args, hardware(), engine | {"url": "http://10.0.0.7:8000"})
+    assert (elsewhere["vllm_gpus"], elsewhere["gpus"]) == (0, 8)
 
 
 def problems(args, arch=None, **changes):
@@ -100,22 +103,3 @@ def test_every_gpu_gets_whole_heads(queries, shared, split, fits):
     assert (errors == {}) == fits
     if not fits:
         assert "choose one of: 1, 2" in errors[TENSOR_PARALLEL].fix
-
-
-def test_a_servers_gpus_hold_whole_copies():
-    args = vllm(vllm_mode="server", vllm_tensor_parallel_size=4)
-    errors, _ = problems(args, vllm_gpus=6)
-    assert "hardware.vllm_gpus=8" in errors["hardware.vllm_gpus"].fix
-    assert problems(args, vllm_gpus=8) == ({}, {})
-
-
-@pytest.mark.parametrize("args", [vllm(), Arguments("grpo", {}), Arguments("sft", {})])
-def test_gpus_of_a_server_that_there_is_not_are_an_error(args):
-    errors, _ = problems(args, vllm_gpus=8)
-    assert "no vLLM server" in errors["hardware.vllm_gpus"].message
-
-
-def test_modes_and_sizes_that_trl_does_not_have():
-    errors, _ = problems(vllm(vllm_mode="remote", vllm_tensor_parallel_size=0))
-    assert set(errors) == {"trainer.args.vllm_mode", TENSOR_PARALLEL}
-    assert problems(Arguments("grpo", {"vllm_mode": "remote"})) == ({}, {})  # vLLM is not used

@@ -1,0 +1,1 @@
+"""What generates: in training, and as servers that answer over OpenAI's protocol."""
