@@ -56,6 +56,8 @@ r1lab: train reasoning models with verifiable rewards
 verbs
   train     compose, validate, plan, train, evaluate, register; the same line again resumes
   plan      the same checks and estimates, without training (--json: one object)
+  serve     start an engine for model=RUN|RUN@last|FOLDER|HUB_ID|NAME, until Ctrl-C (--json: one
+            line once it answers)
   rewards   score completions, audit golds, play known hacks (`rewards --help`)
   sweep     status, resume, cancel, table of a sweep's folder (`sweep --help`)
 
@@ -75,6 +77,7 @@ examples
   python -m r1lab -m trainer.args.learning_rate=1e-5,3e-5 'sweep.seeds=[1,2,3]'
   python -m r1lab -m hydra/sweeper=optuna 'trainer.args.learning_rate=tag(log,interval(1e-6,1e-4))'
   python -m r1lab sweep status outputs/sweeps/NAME
+  python -m r1lab serve model=outputs/RUN engine=vllm
   python -m r1lab rewards score answers.jsonl 'rewards=[accuracy,cosine]'
 """
 _GROUPS = (
@@ -149,6 +152,10 @@ def _run(arguments: list[str]) -> int:
         compose(overrides, dirs)
         _hydra_main([item for item in rest if item != "--json"], _nothing)
         return 0
+    if verb == "serve":
+        from r1lab.serve import serve
+
+        return serve(overrides, dirs, "--json" in flags)
     from r1lab import start
 
     config = composed(overrides, dirs)
@@ -192,12 +199,12 @@ def _split_flags(rest: list[str], verb: str) -> tuple[list[str], list[str], list
         elif item in ("-m", "--multirun"):
             flags.append("--multirun")
         elif item == "--json":
-            if verb != "plan":
+            if verb not in ("plan", "serve"):
                 raise ConfigError(
                     Problem(
                         "--json",
                         None,
-                        "only plan prints JSON",
+                        "only plan and serve print JSON",
                         "write: python -m r1lab plan --json ...",
                     )
                 )

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from r1lab.launch import slurm_config
 
-VERBS = ("train", "plan", "rewards", "sweep")
+VERBS = ("train", "plan", "serve", "rewards", "sweep")
 
 
 @dataclass

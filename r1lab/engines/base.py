@@ -38,6 +38,8 @@ class Engine(ABC):
     api_key: str | None = None
     #: Seconds from :meth:`start` until it must answer.
     start_timeout: float = 900.0
+    #: What a user should know of it beforehand.
+    doubt: str | None = None
 
     @abstractmethod
     def start(self) -> None:

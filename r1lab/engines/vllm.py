@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab.engines.base import OwnServer
-from r1lab.engines.installed import require_vllm
+from r1lab.engines.installed import require_vllm, unsupported
 
 #: GiB of a machine's memory for the key-value cache where there is no GPU to take a share of.
 CPU_CACHE_GIB = 1
@@ -42,7 +42,7 @@ class VLLMServer(OwnServer):
     ):
         super().__init__(engine, served_name, log, api_key)
         installed = require_vllm("engine=vllm needs it", "set engine=transformers", device)
-        self.name = str(installed)
+        self.name, self.doubt = str(installed), unsupported(installed)
         self._path, self._engine, self._device = model, dict(engine), device
         self._gpus, self._context = gpus, context
         self._arguments, self._environment = list(arguments), dict(environment or {})

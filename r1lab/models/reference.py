@@ -252,6 +252,8 @@ def servable(model: dict[str, Any]) -> Servable:
     The name is the config's. ConfigError where an adapter cannot be merged.
     """
     where = resolve_id(model["id"])
+    if model["id"].startswith(("/", ".", "~")) and _kind(Path(where)) is None:
+        raise ConfigError(Problem("model.id", model["id"], "holds no config.json", _FIX))
     if Path(where).is_dir() and merge.is_adapter(Path(where)):
         where = str(merge.merged(Path(where)))
     template = model["chat_template"]
