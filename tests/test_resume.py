@@ -15,10 +15,16 @@ from tests.running import SMALL, client, history, runs, wait_for, worker_of
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", ["grpo", "dapo"])  # dapo draws prompts of its own
-def test_kill_9_then_the_same_command_gives_the_same_curve(cli: Cli, algo: str) -> None:
+@pytest.mark.parametrize(
+    "algo",
+    [
+        ["trainer/algo=grpo"],
+        ["trainer/algo=dapo", "trainer.args.num_generations=2"],  # it draws prompts of its own
+    ],
+)
+def test_kill_9_then_the_same_command_gives_the_same_curve(cli: Cli, algo: list[str]) -> None:
     line = [
-        f"trainer/algo={algo}",
+        *algo,
         "rewards=[accuracy,cosine]",
         *SMALL,
         "trainer.args.max_steps=6",
@@ -40,7 +46,10 @@ def test_kill_9_then_the_same_command_gives_the_same_curve(cli: Cli, algo: str) 
     assert run.info.status == "FINISHED"
     steps = [p.step for p in client(cli.folder).get_metric_history(run.info.run_id, "loss")]
     assert sorted(steps) == [1, 2, 3, 4, 5, 6]
-    assert history(cli.folder / "outputs" / "r") == history(cli.folder / "whole" / "r")
+    logged = history(cli.folder / "whole" / "r")
+    assert history(cli.folder / "outputs" / "r") == logged
+    replaced = [row.get("dynamic_sampling/groups_replaced", 0) for row in logged]
+    assert all(replaced[:2] + replaced[-2:]) == ("trainer/algo=dapo" in algo)
     losses = [
         json.loads((cli.folder / where / "r" / "metrics.json").read_text())["train_loss"]
         for where in ("outputs", "whole")
