@@ -4,8 +4,7 @@
 
 Prints a markdown table of held-out accuracy before and after with its 95% interval, and the mean
 over seeds with a t interval. Needs matplotlib (the extra ``plots``). Runs that are finished are
-read,
-not repeated.
+read, not repeated.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -23,14 +23,14 @@ from scipy import stats
 COMMAND = ["trainer=grpo", "rewards=[accuracy,cosine]"]
 
 
-def train(folder: Path, seed: int) -> Path:
-    """The run's folder, trained unless it is there already; ``wall.txt`` keeps the whole process's
-    seconds.
+def train(folder: Path, seed: int, command: Sequence[str] = COMMAND) -> Path:
+    """The folder of the run that ``command`` makes with ``seed``, trained unless it is there
+    already; ``wall.txt`` keeps the whole process's seconds.
     """
     run = folder / f"seed{seed}"
     if not (run / "metrics.json").is_file():
         start = time.perf_counter()
-        line = [*COMMAND, f"seed={seed}", f"output_dir={folder}", f"run_name=seed{seed}"]
+        line = [*command, f"seed={seed}", f"output_dir={folder}", f"run_name=seed{seed}"]
         subprocess.run([sys.executable, "-m", "r1lab", *line], check=True)
         (run / "wall.txt").write_text(f"{time.perf_counter() - start:.1f}")
     return run
@@ -64,12 +64,13 @@ def table(runs: dict[int, Path]) -> str:
         cells += [f"{found[f'{name}/mean_tokens']:.1f}" for name in ends]
         cells.append(f"{float((run / 'wall.txt').read_text()):.0f}")
         lines.append(f"| {' | '.join(cells)} |")
-    means = [f"{numpy.mean(ends[name]):.3f} {_t_interval(ends[name])}" for name in ends]
+    means = [f"{numpy.mean(ends[name]):.3f} {t_interval(ends[name])}" for name in ends]
     lines.append(f"| mean | {means[0]} | {means[1]} | | | |")
     return "\n".join(lines)
 
 
-def _t_interval(values: list[float]) -> str:
+def t_interval(values: Sequence[float]) -> str:
+    """The 95% t interval of the mean over seeds, as text; empty for one seed."""
     if len(values) < 2:
         return ""
     low, high = stats.t.interval(
