@@ -164,6 +164,7 @@ def through_r1lab(config: dict[str, Any], folder: Path, device: str = "cpu") -> 
         "attempt": 1,
         "checkpoint": None,
         "deepspeed_file": None,
+        "engine_url": None,
         "command": "python -m benchmarks.step",
         "device": device,
     }
