@@ -14,6 +14,7 @@ from r1lab.engines.external import ExternalServer
 from r1lab.engines.transformers import TransformersServer
 from r1lab.engines.vllm import VLLMServer, flags
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
+from r1lab.models import offline
 from r1lab.models.reference import Servable
 from r1lab.planning.architecture import Architecture
 from r1lab.planning.layout import _heads as check_heads
@@ -65,6 +66,7 @@ def make(
     # Fields that `auto` may have are wrong where it turns out to be transformers.
     if problems := check(chosen, verb):
         raise ConfigError(problems)
+    environment = {} if model.is_folder else offline.environment(model.where)
     if chosen["kind"] == "transformers":
         return TransformersServer(
             model.where,
@@ -77,6 +79,7 @@ def make(
             revision=model.revision,
             trust_remote_code=model.trust_remote_code,
             chat_template=model.chat_template,
+            environment=environment,
         )
     split = sizes(chosen, hardware, model.architecture)
     if device == "cuda" and split.gpus > visible:
@@ -105,6 +108,7 @@ def make(
         api_key=api_key,
         context=model.architecture.max_position_embeddings if model.architecture else None,
         arguments=flags(options),
+        environment=environment,
     )
 
 

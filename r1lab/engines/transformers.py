@@ -17,7 +17,8 @@ from r1lab.engines.vllm import CPU_CACHE_GIB, visible
 class TransformersServer(OwnServer):
     """:mod:`r1lab.engines.app` for one model, a folder or a hub id, on one device.
 
-    ``gpus`` are indices among those that this process sees; the first is used.
+    ``gpus`` are indices among those that this process sees; the first is used. ``environment``
+    comes last, so it wins over ours.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class TransformersServer(OwnServer):
         revision: str = "main",
         trust_remote_code: bool = False,
         chat_template: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ):
         super().__init__(engine, served_name, log, api_key)
         self.name = f"transformers {version('transformers')} ({device})"
         self._device, self._gpus = device, gpus
+        self._environment = dict(environment or {})
         dtype = engine["dtype"]
         self._settings = {
             "model": model,
@@ -67,4 +70,4 @@ class TransformersServer(OwnServer):
             chosen.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         elif self._gpus is not None:
             chosen["CUDA_VISIBLE_DEVICES"] = visible(self._gpus[:1], os.environ)
-        return chosen
+        return chosen | self._environment
