@@ -28,7 +28,7 @@ EQUAL = {
 #: Another order of operations in float32.
 FLOAT32 = (1e-4, 1e-3)
 #: bfloat16 keeps 8 bits: 4e-3 an operation, more through layers.
-BFLOAT16 = (2e-2, 1e-1)
+BFLOAT16 = (5e-3, 2e-2)
 
 COMMON = (
     *("model=tiny", "resume=never", "tracking.mlflow=false", "trainer.evaluation.enabled=false"),
