@@ -95,10 +95,10 @@ def read(body: Any, chat: bool, defaults: Defaults, name: str) -> Asked:
     if given.get("model", name) != name:
         raise BadRequest(f"the model {given['model']!r} is not served here: {name}", "model", 404)
     _refuse_unknown(given, chat)
-    options = given.get("stream_options") or {}
+    options = given.get("stream_options", {})
     if not isinstance(options, dict) or set(options) - {"include_usage"}:
         raise BadRequest("stream_options takes include_usage alone", "stream_options")
-    kwargs = given.get("chat_template_kwargs") or {}
+    kwargs = given.get("chat_template_kwargs", {})
     if not isinstance(kwargs, dict):
         raise BadRequest("chat_template_kwargs is not an object", "chat_template_kwargs")
     length = "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"
@@ -161,7 +161,7 @@ def _text(content: Any) -> str:
 def _prompts(prompt: Any) -> list[str | list[int]]:
     """One or several prompts, each a text or its token ids."""
     several = prompt if isinstance(prompt, list) and prompt else [prompt]
-    if all(isinstance(item, int) and not isinstance(item, bool) for item in several):
+    if isinstance(prompt, list) and all(type(item) is int for item in several):
         several = [several]
     if all(isinstance(item, str) or (isinstance(item, list) and item) for item in several):
         return [item if isinstance(item, str) else _ids(item, "prompt") for item in several]
