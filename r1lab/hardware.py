@@ -36,6 +36,16 @@ def torch_has_cuda() -> bool:
     return re.search(r"^cuda\b[^=]*=\s*['\"]", text, re.MULTILINE) is not None
 
 
+@cache
+def cpu_has_bf16() -> bool:
+    """Whether this CPU has instructions for bf16 products, as Linux lists them (x86 and Arm)."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", flags) is not None
+
+
 def device(config: dict[str, Any]) -> str:
     """``cpu`` or ``cuda``: what this process trains on; an unmet wish is a PrerequisiteError."""
     wanted = config["hardware"]["device"]

@@ -11,6 +11,7 @@ import pytest
 
 from r1lab.compose import compose, resolve
 from r1lab.plan import Plan, make_plan, render, resolve_hardware, training_rows
+from r1lab.planning import advice
 from r1lab.planning.reward_balance import reward_balance
 from r1lab.planning.trl_fields import trainer_fields
 
@@ -199,9 +200,19 @@ def test_sound_runs_get_no_advice(overrides):
         (["model.dtype=bfloat16"], "model.dtype", False),
     ],
 )
-def test_on_a_cpu(overrides, key, is_error):
+def test_on_a_cpu(overrides, key, is_error, monkeypatch):
+    monkeypatch.setattr(advice, "cpu_has_bf16", lambda: False)
     made = plan("model=qwen2_5_0_5b", "hardware=cpu", *overrides)
     assert key in keys(made.errors if is_error else made.warnings)
+
+
+def test_bf16_beside_float32_weights_is_fine_on_a_cpu_that_has_it(monkeypatch):
+    monkeypatch.setattr(advice, "cpu_has_bf16", lambda: True)
+    half = ("model.dtype=bfloat16", "hardware.mixed_precision=bf16")
+    made = plan("model=qwen2_5_0_5b", "hardware=cpu", *half)
+    found = keys(made.warnings)
+    assert "model.dtype" in found
+    assert "hardware.mixed_precision" not in found
 
 
 def test_rounds_of_dynamic_sampling_are_in_what_is_generated_at_most():

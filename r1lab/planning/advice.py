@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1lab.errors import Problem, suggest
+from r1lab.hardware import cpu_has_bf16
 from r1lab.planning.architecture import Architecture
 from r1lab.planning.geometry import Arguments
 from r1lab.planning.memory import PROMPT_TOKENS
@@ -160,6 +161,8 @@ def _precision(
         ),
         "model.dtype": {"bfloat16": "bfloat16", "float16": "float16"}.get(str(model.get("dtype"))),
     }
+    if half["hardware.mixed_precision"] == "bf16" and cpu_has_bf16():
+        del half["hardware.mixed_precision"]  # float32 weights, products in bf16: that pays
     for key, value in half.items():
         if value:
             found.warn(
