@@ -70,7 +70,7 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
     found.errors += errors
     _check_processes(config, hardware, found)
     check_parallel(found, config["model"], hardware)
-    check_engine(found, engine, args, arch, hardware)
+    check_engine(found, engine, args, config["model"], arch, hardware)
     refused, doubtful = check_vllm(args, hardware, arch)
     found.errors += refused
     found.warnings += doubtful

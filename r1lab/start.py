@@ -68,7 +68,7 @@ def plan(config: dict[str, Any], as_json: bool, launcher: Mapping[str, Any] | No
     ``launcher`` is the ``hydra.launcher`` that would start it, to be compared with the run.
     """
     errors, made = _collect(config)
-    made.warnings += check_launcher(launcher or {}, config["hardware"])
+    made.warnings += check_launcher(launcher or {}, config["hardware"], config["engine"])
     if as_json:
         print(
             json.dumps(

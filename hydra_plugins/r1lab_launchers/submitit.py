@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab import hardware
+from r1lab.engines.training import server_gpus, server_machines
 from r1lab.errors import ConfigError, PrerequisiteError, Problem
 from r1lab.planning.contradictions import check_slurm_tasks, slurm_tasks
 from r1lab.sweep import points
@@ -40,14 +41,19 @@ class _SubmititLauncher(SweepLauncher):
 
     def _tasks(self, point: Point) -> tuple[int, int, int]:
         """(nodes, tasks a node, GPUs a node) of a point's job; ConfigError on a contradiction."""
-        node = point.config["hardware"]
-        nodes, tasks, gpus = slurm_tasks(self.fields, node)
-        problems = check_slurm_tasks(nodes, tasks, gpus, node)
+        node, engine = point.config["hardware"], point.config["engine"]
+        machines = self._server_machines(engine)
+        nodes, tasks, gpus = slurm_tasks(self.fields, node, machines)
+        problems = check_slurm_tasks(nodes, tasks, gpus, node, engine, machines)
         if problems:
             raise ConfigError(problems)
         if gpus is None:
             gpus = 0 if node["device"] == "cpu" else tasks
         return nodes, tasks, gpus
+
+    def _server_machines(self, engine: Mapping[str, Any]) -> int:
+        """Machines that a job has for the rollouts' server alone."""
+        return 0
 
     def _submitted(self, todo: Iterable[Point], sweep_dir: Path) -> dict[Point, Any]:
         """Submit the points, those of one shape as one array; submitit's job of each."""
@@ -85,6 +91,9 @@ class SubmititSlurmLauncher(_SubmititLauncher):
     """A job array of Slurm's; ``wait: false`` leaves it to itself."""
 
     scheduler = "slurm"
+
+    def _server_machines(self, engine: Mapping[str, Any]) -> int:
+        return server_machines(engine)
 
     def run(self, todo: list[Point], sweep_dir: Path) -> None:
         jobs = self._submitted(todo, sweep_dir)
@@ -152,7 +161,8 @@ class SubmititLocalLauncher(_SubmititLauncher):
         nodes, tasks, gpus = super()._tasks(point)
         if point.config["hardware"]["device"] == "auto" and not self._gpus():
             gpus = 0  # as the run itself will decide
-        return nodes, tasks, gpus
+        # The rollouts' server is on this machine too.
+        return nodes, tasks, gpus + (server_gpus(point.config["engine"]) if gpus else 0)
 
     def run(self, todo: list[Point], sweep_dir: Path) -> None:
         left = list(todo)

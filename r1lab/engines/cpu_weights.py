@@ -18,7 +18,9 @@ FILE = "weights.safetensors"
 
 def reload(runner: Any, weights: Iterable[tuple[str, Any]]) -> None:
     """Load ``weights``, (name, tensor) as the model's checkpoint has them, into a vLLM runner."""
-    runner.reload_weights(weights_iterator=weights)
+    # It keeps tensors until a layer has all of its own. TRL's are the trainer's, in which adapters
+    # are merged while it iterates.
+    runner.reload_weights(weights_iterator=((name, tensor.clone()) for name, tensor in weights))
     for module in runner.get_model().modules():
         # Reloading packs a layer of its own weights again, and empties them. What still has some
         # shares them with another layer: the head, with the embeddings.

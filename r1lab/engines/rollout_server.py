@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from r1lab.engines import address, cpu_weights
-from r1lab.engines.base import Engine
 from r1lab.engines.rollouts import API_KEY, SHARED
 from r1lab.engines.training import root, server_gpus
 from r1lab.errors import ConfigError, Problem
+from r1lab.launch import engine_machine
 
 #: What a checkpoint must hold to be served as a model of its own.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -32,12 +33,13 @@ class RolloutServer:
 
     url: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
-    engine: Engine | None = None
+    reason: Callable[[], str | None] = field(default=lambda: None)
+    name: str = ""
 
     def failure(self) -> str | None:
         """Why it no longer answers, once its process has ended."""
-        reason = self.engine.failure() if self.engine is not None else None
-        return f"the rollouts' {self.engine.name} {reason}" if self.engine and reason else None
+        reason = self.reason()
+        return f"the rollouts' server ended: {self.name} {reason}" if reason else None
 
 
 @contextmanager
@@ -55,28 +57,49 @@ def running(
     if engine["url"]:
         from r1lab.engines.external import ExternalServer
 
-        given = ExternalServer(engine, os.environ.get(API_KEY))
-        given.wait()
+        ExternalServer(engine).wait()
         check_given(root(engine["url"]), config["model"]["id"])
-        yield RolloutServer(root(engine["url"]), engine=given)
+        yield RolloutServer(root(engine["url"]))
+        return
+    shared = folder / "engine"
+    shared.mkdir(exist_ok=True)
+    variables = {SHARED: str(shared)}
+    if file := os.environ.get(engine_machine.VARIABLE):
+        with _elsewhere(Path(file), engine, variables) as found:
+            yield found
         return
     processes = config["hardware"]["processes"]
     first = processes if isinstance(processes, int) else 1
-    server = own_server(config, device, folder, checkpoint, first_gpu=first)
+    server = own_server(config, device, shared / "server.log", checkpoint, first_gpu=first)
     print(f"engine {server.name} is starting ({server.log})", flush=True)
     with server.running():
         print(f"engine {server.url} answers", flush=True)
-        variables = {SHARED: str(folder / "engine")}
         if server.api_key:
             variables[API_KEY] = server.api_key
         try:
-            yield RolloutServer(server.root, variables, server)
+            yield RolloutServer(server.root, variables, server.failure, server.name)
         finally:
-            (folder / "engine" / cpu_weights.FILE).unlink(missing_ok=True)
+            (shared / cpu_weights.FILE).unlink(missing_ok=True)
+
+
+@contextmanager
+def _elsewhere(
+    file: Path, engine: Mapping[str, Any], variables: dict[str, str]
+) -> Iterator[RolloutServer]:
+    """The server on the job's machine for it."""
+    try:
+        found = engine_machine.find(file, float(engine["start_timeout"]))
+        url, key = found["url"], found["key"]
+        print(f"engine {url} answers", flush=True)
+        reason = partial(engine_machine.failure, file)
+        yield RolloutServer(url, {**variables, API_KEY: key}, reason, url)
+    finally:
+        engine_machine.say_over(file)
+        (Path(variables[SHARED]) / cpu_weights.FILE).unlink(missing_ok=True)
 
 
 def own_server(
-    config: Mapping[str, Any], device: str, folder: Path, checkpoint: Path | None, first_gpu: int
+    config: Mapping[str, Any], device: str, log: Path, checkpoint: Path | None, first_gpu: int
 ) -> Any:
     """A :class:`VLLMServer` that takes new weights; ``first_gpu`` and those after it are its own.
 
@@ -104,15 +127,13 @@ def own_server(
     key = None
     if not address.is_loopback(engine["host"]):
         key = os.environ.get(API_KEY) or secrets.token_urlsafe(24)
-    logs = folder / "engine"
-    logs.mkdir(exist_ok=True)
     return VLLMServer(
         str(checkpoint) if whole else resolve_id(model["id"]),
         engine,
         served_name=model["id"],
         device=device,
         gpus=list(range(first_gpu, first_gpu + server_gpus(engine))),
-        log=logs / "server.log",
+        log=log,
         api_key=key,
         arguments=arguments,
         # The endpoints through which new weights come.

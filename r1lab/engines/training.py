@@ -64,6 +64,11 @@ def server_gpus(engine: Mapping[str, Any]) -> int:
     return product
 
 
+def server_machines(engine: Mapping[str, Any]) -> int:
+    """Machines that a Slurm job has for a server of the run's own, beside the training's."""
+    return 1 if server_gpus(engine) else 0
+
+
 #: GiB of a machine's memory for vLLM's key-value cache where there is no GPU to take a share of.
 CPU_CACHE_GIB = 1
 

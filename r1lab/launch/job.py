@@ -28,11 +28,25 @@ class PointJob:
 
     def __call__(self) -> str:
         """The point's final state; RunFailed names the first cause where it failed."""
+        from submitit import JobEnvironment
+
+        from r1lab.launch import engine_machine
         from r1lab.sweep import points
 
         before = {number: signal.signal(number, _noted) for number in _SIGNALS}
-        rank = _as_rank()
-        code = points.run_point(Path(self.folder))
+        folder = Path(self.folder)
+        environment = JobEnvironment()
+        config = points.read_point(folder).config
+        ranks = engine_machine.training_tasks(config, environment)
+        if environment.global_rank >= ranks:
+            if environment.local_rank > 0:
+                return "nothing to do"
+            return engine_machine.serve(config, folder, points.run_dir(config))
+        _as_rank(environment, ranks)
+        if ranks < environment.num_tasks:
+            os.environ[engine_machine.VARIABLE] = str(engine_machine.file_of(folder))
+        rank = environment.global_rank
+        code = points.run_point(folder)
         status = points.read_status(Path(self.folder))
         if code == INTERRUPTED:
             if rank == 0 and status.get("state") != points.CANCELLED and _may_go_on():
@@ -59,16 +73,14 @@ def _noted(number: int, frame: Any) -> None:
     local.EARLY.append(number)
 
 
-def _as_rank() -> int:
-    """Export what ``torch.distributed`` reads, from the scheduler's variables; the rank."""
-    from submitit import JobEnvironment
+def _as_rank(environment: Any, world_size: int) -> None:
+    """Export what ``torch.distributed`` reads, from the scheduler's variables."""
     from submitit.helpers import TorchDistributedEnvironment
 
-    environment = JobEnvironment()
-    if environment.num_tasks > 1:
+    if world_size > 1:
         # All GPUs of the machine stay visible: the trainer takes that of its local rank.
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-    return int(environment.global_rank)
+        os.environ["WORLD_SIZE"] = str(world_size)
 
 
 def _may_go_on() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from r1lab.engines import training
 from r1lab.errors import Problem
 from r1lab.planning.advice import Findings
 
@@ -81,29 +82,40 @@ def _quantized(found: Findings, model: Mapping[str, Any], strategy: str, stage: 
     )
 
 
-def check_launcher(launcher: Mapping[str, Any], hardware: Mapping[str, Any]) -> list[Problem]:
+def check_launcher(
+    launcher: Mapping[str, Any], hardware: Mapping[str, Any], engine: Mapping[str, Any]
+) -> list[Problem]:
     """:func:`check_slurm_tasks` of a resolved ``hydra.launcher`` node, where it is submitit's."""
     if "submitit" not in str(launcher.get("_target_")).lower():
         return []
-    return check_slurm_tasks(*slurm_tasks(launcher, hardware), hardware)
+    slurm = "Slurm" in str(launcher.get("_target_"))
+    machines = training.server_machines(engine) if slurm else 0
+    return check_slurm_tasks(*slurm_tasks(launcher, hardware, machines), hardware, engine, machines)
 
 
 def slurm_tasks(
-    launcher: Mapping[str, Any], hardware: Mapping[str, Any]
+    launcher: Mapping[str, Any], hardware: Mapping[str, Any], server_machines: int = 0
 ) -> tuple[int, int, int | None]:
     """(nodes, tasks a node, GPUs a node) of a point's job; GPUs may be left open.
+
+    ``server_machines`` are those that the rollouts' server has to itself.
 
     Fields that are null follow the run: its machines, its processes, one for each GPU of the job
     where their number is left to the machine.
     """
     gpus, wanted = launcher.get("gpus_per_node"), hardware.get("processes", 1)
     tasks = launcher.get("tasks_per_node") or (gpus or 1 if wanted == "auto" else wanted)
-    nodes = launcher.get("nodes") or hardware.get("nodes", 1)
+    nodes = launcher.get("nodes") or hardware.get("nodes", 1) + server_machines
     return int(nodes), int(tasks), gpus
 
 
 def check_slurm_tasks(
-    nodes: int, tasks_per_node: int, gpus_per_node: int | None, hardware: Mapping[str, Any]
+    nodes: int,
+    tasks_per_node: int,
+    gpus_per_node: int | None,
+    hardware: Mapping[str, Any],
+    engine: Mapping[str, Any],
+    server_machines: int = 0,
 ) -> list[Problem]:
     """What a Slurm job asks for against the run's processes: every task is one rank, with one GPU.
 
@@ -111,15 +123,17 @@ def check_slurm_tasks(
     ``processes: auto`` takes whatever the job has.
     """
     problems = []
-    wanted_nodes, wanted = hardware.get("nodes", 1), hardware.get("processes", 1)
+    wanted_nodes, wanted = hardware.get("nodes", 1) + server_machines, hardware.get("processes", 1)
     launcher = "hydra.launcher"
     if nodes != wanted_nodes:
         problems.append(
             Problem(
                 f"{launcher}.nodes",
                 nodes,
-                f"the run is planned for {wanted_nodes} machine(s) (hardware.nodes)",
-                f"set {launcher}.nodes={wanted_nodes}, or hardware.nodes={nodes}",
+                f"the run is planned for {wanted_nodes} machine(s) (hardware.nodes"
+                + ", and one for the rollouts' server)" * server_machines
+                + ")" * (not server_machines),
+                f"set {launcher}.nodes={wanted_nodes}, or hardware.nodes={nodes - server_machines}",
             )
         )
     if wanted != "auto" and tasks_per_node != wanted:
@@ -130,6 +144,17 @@ def check_slurm_tasks(
                 f"the run has {wanted} process(es) a machine, and every task is one of them"
                 " (hardware.processes)",
                 f"set {launcher}.tasks_per_node={wanted}, or hardware.processes={tasks_per_node}",
+            )
+        )
+    served, machine = training.server_gpus(engine), gpus_per_node or tasks_per_node
+    if server_machines and hardware.get("device") != "cpu" and served > machine:
+        problems.append(
+            Problem(
+                "engine.data_parallel_size",
+                engine.get("data_parallel_size"),
+                f"the server would have {served} GPUs, and its machine has {machine}",
+                "lower it (or engine.tensor_parallel_size), or start servers of your own and give "
+                "engine.url",
             )
         )
     if hardware.get("device") != "cpu" and gpus_per_node and gpus_per_node != tasks_per_node:

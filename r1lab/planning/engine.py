@@ -18,6 +18,7 @@ def check_engine(
     found: Findings,
     engine: Mapping[str, Any],
     args: Arguments,
+    model: Mapping[str, Any],
     arch: Architecture | None,
     hardware: Mapping[str, Any],
 ) -> None:
@@ -30,6 +31,14 @@ def check_engine(
         found.error("engine.kind", kind, "supervised fine-tuning generates nothing", fix)
         return
     _length(found, engine, args)
+    dropout = (model.get("peft") or {}).get("dropout", 0)
+    if dropout and (model.get("peft") or {}).get("kind") != "none" and not args["disable_dropout"]:
+        message = (
+            "the trainer's log-probabilities have the adapter's dropout and the engine's have not: "
+            "the correction for their difference sees noise"
+        )
+        fix = "set model.peft.dropout=0, or trainer.args.disable_dropout=true"
+        found.warn("model.peft.dropout", dropout, message, fix)
     if hardware.get("device") == "cpu":
         _on_cpu(found, engine, arch, hardware)
     _installed(found, kind, str(hardware.get("device")))

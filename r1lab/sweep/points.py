@@ -194,11 +194,18 @@ def _train(point: Point) -> tuple[int, str | None]:
 
 
 def _place(config: dict[str, Any]) -> dict[str, str]:
+    mine = _adopted(config)
+    return {"run_dir": str(run_dir(config)), "fingerprint": rundir.fingerprint(mine)}
+
+
+def run_dir(config: dict[str, Any]) -> Path:
     """The folder that the run will take, by the configuration that it will have as ranks."""
+    return rundir.locate(_adopted(config))[0]
+
+
+def _adopted(config: dict[str, Any]) -> dict[str, Any]:
     me = ranks.from_environment()
-    mine = ranks.adopted(config, me) if me.world_size > 1 else config
-    run_dir, _ = rundir.locate(mine)
-    return {"run_dir": str(run_dir), "fingerprint": rundir.fingerprint(mine)}
+    return ranks.adopted(config, me) if me.world_size > 1 else config
 
 
 def _outcome(point: Point, code: int, error: str | None) -> dict[str, Any]:

@@ -83,7 +83,11 @@ def check(overrides: Sequence[str], dirs: Sequence[str]) -> Request:
     launcher = OmegaConf.to_container(base.hydra.launcher)
     assert isinstance(launcher, dict)
     tasks = {str(key): value for key, value in launcher.items()}
-    problems += [p for config in configs for p in check_launcher(tasks, config["hardware"])]
+    problems += [
+        p
+        for config in configs
+        for p in check_launcher(tasks, config["hardware"], config["engine"])
+    ]
     if problems:
         raise ConfigError(_unique(problems))
     logging.getLogger("alembic").setLevel(logging.WARNING)  # optuna's import of it would talk

@@ -80,7 +80,7 @@ def test_quantized_weights_cannot_be_sharded(quantization):
 
 def slurm(machines, tasks, gpus, /, **hardware):
     node = {"device": "cuda", "nodes": 1, "processes": 8, **hardware}
-    return {p.key.rpartition(".")[2]: p for p in check_slurm_tasks(machines, tasks, gpus, node)}
+    return {p.key.rpartition(".")[2]: p for p in check_slurm_tasks(machines, tasks, gpus, node, {})}
 
 
 def test_a_job_with_one_task_a_gpu_is_sound():
@@ -117,11 +117,11 @@ def test_only_submitits_launchers_have_tasks():
         "tasks_per_node": 1,
         "nodes": 1,
     }
-    assert [p.key for p in check_launcher(slurm, node)] == ["hydra.launcher.tasks_per_node"]
-    assert check_launcher({"_target_": "hydra_plugins.x.LocalLauncher", "jobs": 2}, node) == []
-    assert check_launcher({}, node) == []
+    assert [p.key for p in check_launcher(slurm, node, {})] == ["hydra.launcher.tasks_per_node"]
+    assert check_launcher({"_target_": "hydra_plugins.x.LocalLauncher", "jobs": 2}, node, {}) == []
+    assert check_launcher({}, node, {}) == []
     local = {"_target_": "hydra_plugins.x.LocalLauncher", "tasks_per_node": 1}
-    assert check_launcher(local, node) == []
+    assert check_launcher(local, node, {}) == []
 
 
 def test_fields_of_the_launcher_that_are_null_follow_the_run():
@@ -131,7 +131,20 @@ def test_fields_of_the_launcher_that_are_null_follow_the_run():
         "tasks_per_node": None,
     }
     node = {"device": "cuda", "nodes": 4, "processes": 8}
-    assert check_launcher(launcher, node) == []
-    assert check_launcher({**launcher, "gpus_per_node": 8}, {**node, "processes": "auto"}) == []
-    idle = check_launcher({**launcher, "gpus_per_node": 8}, {**node, "processes": 4})
+    assert check_launcher(launcher, node, {}) == []
+    assert check_launcher({**launcher, "gpus_per_node": 8}, {**node, "processes": "auto"}, {}) == []
+    idle = check_launcher({**launcher, "gpus_per_node": 8}, {**node, "processes": 4}, {})
     assert [p.key for p in idle] == ["hydra.launcher.gpus_per_node"]
+
+
+def test_a_rollout_server_has_a_machine_of_its_own_in_the_job():
+    node = {"device": "cuda", "nodes": 2, "processes": 4}
+    engine = {"kind": "vllm_server", "tensor_parallel_size": 2, "data_parallel_size": 2}
+    launcher = {"_target_": "hydra_plugins.x.SubmititSlurmLauncher", "gpus_per_node": 4}
+    assert check_launcher(launcher, node, engine) == []
+    (short,) = check_launcher({**launcher, "nodes": 2}, node, engine)
+    assert "hydra.launcher.nodes=3" in short.fix
+    (large,) = check_launcher(launcher, node, {**engine, "data_parallel_size": 4})
+    assert "8 GPUs, and its machine has 4" in large.message
+    elsewhere = {**engine, "url": "http://10.0.0.7:8000"}
+    assert check_launcher({**launcher, "nodes": 2}, node, elsewhere) == []
