@@ -206,8 +206,10 @@ def _final(folder: Path, reference: str) -> Found:
 def _refused(reference: str, said: str, folder: Path) -> ConfigError:
     steps = [path.name.rpartition("-")[2] for path in rundir.checkpoints(folder)]
     name = reference.partition("@")[0]
-    has = f"it has checkpoints at {', '.join(reversed(steps))}: write model={name}@{steps[0]}, "
-    fix = f"{has}or @last" if steps else "the same training line again goes on with the run"
+    fix = "the same training line again goes on with the run"
+    if rundir.last_checkpoint(folder)[0] is not None:
+        has = ", ".join(reversed(steps))
+        fix = f"it has checkpoints at {has}: write model={name}@{steps[0]}, or @last"
     return ConfigError(Problem("model", reference, said, fix))
 
 
