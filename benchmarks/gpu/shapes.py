@@ -102,7 +102,9 @@ class Shape:
                 f"trainer.args.max_completion_length={size.completion}",
             )
             if self.name != "tiny":  # as many tokens for every side; tiny ends its answers itself
-                own += (f"trainer.args.generation_kwargs={{min_new_tokens: {size.completion}}}",)
+                vllm = any(override.startswith("engine=vllm") for override in overrides)
+                least = "min_tokens" if vllm else "min_new_tokens"
+                own += (f"trainer.args.generation_kwargs={{{least}: {size.completion}}}",)
         return resolved(*own, *common, *self.overrides, *overrides)
 
 

@@ -42,17 +42,9 @@ class Variant:
         return None
 
     def for_shape(self, shape: Shape) -> tuple[str, ...]:
-        """The overrides on this shape; vLLM loads weights from a folder, and forces the length of
-        answers by a parameter of its own."""
-        if "vllm" not in self.needs:
-            return self.overrides
-        own: tuple[str, ...] = ()
-        if shape.folder is not None:
-            own += ("model.from_scratch=false",)
-        if shape.name != "tiny":
-            least = shape.size.completion
-            own += (f"trainer.args.generation_kwargs={{min_tokens: {least}}}",)
-        return (*self.overrides, *own)
+        """The overrides on this shape; vLLM loads weights from a folder."""
+        written = "vllm" in self.needs and shape.folder is not None
+        return (*self.overrides, *(("model.from_scratch=false",) if written else ()))
 
 
 #: Nothing can be equal to the baseline's completions: other kernels, another order of sampling.

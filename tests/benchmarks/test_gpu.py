@@ -72,6 +72,14 @@ def test_every_variant_is_a_valid_run(shape, variant):
     assert [str(problem) for problem in make_plan(config).errors] == []
 
 
+def test_every_engine_is_told_the_length_in_its_own_words(shape):
+    def told(*overrides: str) -> dict:
+        return shape.config("grpo", *overrides)["trainer"]["args"]["generation_kwargs"]
+
+    assert told() == {"min_new_tokens": shape.size.completion}
+    assert told("engine=vllm_colocate") == {"min_tokens": shape.size.completion}
+
+
 def test_every_variant_has_its_check_or_says_why_not():
     known = {check.name for check in checks("cuda")}
     for variant in VARIANTS:
