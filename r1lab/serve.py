@@ -52,9 +52,9 @@ def serve(overrides: Sequence[str], dirs: Sequence[str], as_json: bool) -> int:
     ``as_json``: one line of JSON on standard output once it answers, and nothing else.
     """
     config, found = reference.compose(overrides, dirs)
-    problems = _unread(overrides) + _check(config)
+    problems = {problem.key: problem for problem in [*_check(config), *_unread(overrides)]}
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems.values())
     with _stopped_by_signals():
         try:
             return _serve(config, found, as_json)
