@@ -23,6 +23,7 @@ from benchmarks.gpu.record import DRY_RUN, Record, show, versions
 from benchmarks.gpu.session import Budget, Session
 from benchmarks.gpu.shapes import SIZES, make
 from benchmarks.gpu.side import Failed, call
+from r1lab import hardware
 
 PARTS = ("checks", "sft", "grpo")
 #: Set before anything imports torch; what is set already stays.
@@ -40,6 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     """Measure; the exit code is 1 where a check failed or a measurement broke."""
     given = parse(argv)
     began = time.perf_counter()
+    if given.device == "cuda" and not (hardware.gpu_count() and hardware.torch_has_cuda()):
+        print(
+            "no CUDA device here, or no torch for one; --device cpu --quick is a dry run",
+            file=sys.stderr,
+        )
+        return 1
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     if given.device == "cpu":

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from benchmarks.gpu.__main__ import parse
+from benchmarks.gpu.__main__ import main, parse
 from benchmarks.gpu.arithmetic import training_flops
 from benchmarks.gpu.checks import Check, Probe, Probes, checks, differences
 from benchmarks.gpu.record import DRY_RUN, Record, show
@@ -196,6 +196,14 @@ def test_a_wrong_argument_is_refused(arguments, said, capsys):
     with pytest.raises(SystemExit):
         parse(arguments)
     assert said in capsys.readouterr().err
+
+
+def test_without_a_gpu_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("r1lab.hardware.gpu_count", lambda: 0)  # as on a machine without one
+    path = tmp_path / "gpu.json"
+    assert main(["--json", str(path)]) == 1
+    assert "--device cpu --quick" in capsys.readouterr().err
+    assert not path.exists()
 
 
 def test_every_shape_is_measured_unless_some_are_named():
