@@ -44,7 +44,7 @@ def test_the_tables_are_of_8_64_and_512_gpus_and_of_both_trainers() -> None:
 
 
 def test_the_keys_that_it_tells_to_set_are_keys() -> None:
-    keys = re.findall(r"^\| `((?:hardware|trainer)[^`]*)` \|", PAGE, re.M)
+    keys = re.findall(r"^\| `((?:hardware|engine|trainer)[^`]*)` \|", PAGE, re.M)
     assert len(keys) > 10
     for key in keys:
         override = key.replace("mine.json", "zero3")
