@@ -349,3 +349,10 @@ def test_numbers_must_be_finite(value):
     assert "trainer.args.num_train_epochs" in keys(
         plan(*BIG, f"trainer.args.num_train_epochs={value[1:]}").errors
     )
+
+
+def test_a_fresh_policy_has_no_reference_in_the_folder_of_its_shape():
+    """TRL would take the folder's own weights for the policy's beginning."""
+    found = {problem.key: problem for problem in plan("model.from_scratch=true").errors}
+    assert "beta=0.04" in found["model.from_scratch"].message
+    assert plan("model.from_scratch=true", "trainer.args.beta=0").errors == []

@@ -65,6 +65,14 @@ def advise(
     if args.kind == "grpo":
         _sampling(found, args)
         _objective(found, args, batch)
+        if model.get("from_scratch") and args["beta"]:
+            found.error(
+                "model.from_scratch",
+                True,
+                "the KL's reference would be the weights of model.id: TRL loads it from there, and "
+                f"the policy begins with others (trainer.args.beta={args['beta']:g})",
+                "set trainer.args.beta=0, or train with trainer=sft first",
+            )
         _dynamic_sampling(found, config["trainer"].get("dynamic_sampling") or {})
         listed = config.get("callbacks") or {}
         # An empty list says none on purpose; another one has replaced GRPO's default.

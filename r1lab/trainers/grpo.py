@@ -173,6 +173,8 @@ def build(
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
             start, self._spent = time.perf_counter(), 0.0
             loss = super().training_step(*args, **kwargs)
+            if loss.device.type == "cuda":  # else the backward pass is still on its way
+                torch.cuda.synchronize(loss.device)
             self._timed("update", time.perf_counter() - start - self._spent)
             return loss
 
