@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ _LOG_BYTES = 2**20  # of a log's beginning, where the first cause is looked for
 #: What vLLM writes before each line: ``(EngineCore pid=7) ERROR 11-24 12:00:00 [core.py:1] text``.
 _PREFIX = re.compile(r"^(\(\w+[^)]*pid=\d+\) ?)?([A-Z]+ [\d-]+ [\d:]+ \[[^\]]+\] ?)?")
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Failure)\b")
+_VALIDATION = re.compile(r"\d validation errors? for \w+$")
 _USAGE = re.compile(r"\berror: ")
 
 
@@ -80,11 +82,12 @@ def cause(log: Path) -> str:
     with open(log, "rb") as file:
         lines = _lines(file.read(_LOG_BYTES).decode(errors="replace"))
     in_traceback = False
-    for line in lines:
+    for line, after in itertools.pairwise([*lines, ""]):
         if line.startswith("Traceback (most recent call last)"):
             in_traceback = True
         elif in_traceback and _EXCEPTION.match(line):
-            return line
+            # pydantic's message begins on the next line.
+            return f"{line}: {after.strip()}" if _VALIDATION.search(line) else line
     usage = [line for line in lines if _USAGE.search(line)]
     if usage:
         return usage[0]

@@ -135,6 +135,11 @@ def test_signals_that_the_parent_holds_back_reach_the_server(tmp_path):
             "(APIServer pid=1) RuntimeError: Engine core initialization failed. See above.\n",
             "torch.OutOfMemoryError: no room",
         ),
+        (
+            "Traceback (most recent call last):\n  File x\n"
+            "a.ValidationError: 1 validation error for Model\n  Value error, too long [type=x]\n",
+            "for Model: Value error, too long [type=x]",
+        ),
         ("usage: api_server.py [-h]\napi_server.py: error: unrecognized: --x\n", "--x"),
         ("something\nSegmentation fault\n", "Segmentation fault"),
         ("", "it wrote nothing"),
