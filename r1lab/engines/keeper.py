@@ -51,8 +51,9 @@ def main(arguments: list[str]) -> int:
         command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        # Should this process itself be killed, the server goes with it.
-        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
+        # Should this process itself be killed, the server is asked to end. Killed as well, it could
+        # not end its own children any more.
+        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
     )
     while server.poll() is None and not asked:
         if select.select([0], [], [], _POLL_S)[0] and not os.read(0, 1):

@@ -111,6 +111,17 @@ time.sleep(600)
     until(lambda: alive(started) == [])
 
 
+def test_a_server_whose_keeper_is_killed_is_asked_to_end(tmp_path):
+    server = fake(tmp_path)
+    server.start()
+    up(server)
+    assert server.pid is not None
+    started = below(server.pid)
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: alive(started) == [])
+    assert (server.ended() or "").startswith("was killed by SIGKILL")
+
+
 def test_signals_that_the_parent_holds_back_reach_the_server(tmp_path):
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
