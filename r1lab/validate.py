@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab import components, rundir
+from r1lab.engines.check import check as check_engine
 from r1lab.engines.training import OWNED as ENGINE_OWNED
 from r1lab.errors import Problem, suggest
 from r1lab.planning.trl_fields import refusal, trainer_fields
@@ -96,6 +97,7 @@ def validate(config: dict[str, Any]) -> list[Problem]:
         errors += check_data(config, source, rewards)
     for name, node in (config.get("benchmarks") or {}).items():
         errors += _benchmark(name, node)
+    errors += check_engine(config["engine"], "train")
     errors += _hub(config)
     return errors
 
