@@ -18,7 +18,7 @@ from r1lab.models import offline
 from r1lab.models.reference import Servable
 from r1lab.planning.architecture import Architecture
 from r1lab.planning.engine import CPU_HEAD_SIZE
-from r1lab.planning.layout import _heads as check_heads
+from r1lab.planning.layout import check_heads
 
 #: vLLM's own share of a GPU, and how much of that weights may take: the rest is its cache.
 _SHARE, _WEIGHTS = 0.9, 0.75

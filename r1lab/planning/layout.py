@@ -99,11 +99,11 @@ def check_vllm(
         fix = f"set at most {hardware['processes']}"
         warnings.append(Problem(TENSOR_PARALLEL, split, message, fix))
     if arch is not None and split > 1:
-        errors += _heads(split, arch)
+        errors += check_heads(split, arch)
     return errors, warnings
 
 
-def _heads(split: int, arch: Architecture) -> list[Problem]:
+def check_heads(split: int, arch: Architecture) -> list[Problem]:
     """vLLM gives each GPU whole heads; key-value heads fewer than GPUs are copied, evenly."""
     heads, shared = arch.num_attention_heads, arch.num_key_value_heads
     sizes = [

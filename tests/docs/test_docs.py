@@ -29,7 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION, RUNS, OPEN_R1, SWEEPS = (
     ROOT / "docs" / f"{name}.md" for name in ("configuration", "runs", "open-r1", "sweeps")
 )
-PAGES = [CONFIGURATION, RUNS, OPEN_R1, SWEEPS, *filter(Path.is_file, [ROOT / "README.md"])]
+PAGES = [
+    CONFIGURATION,
+    RUNS,
+    OPEN_R1,
+    SWEEPS,
+    ROOT / "docs" / "engines.md",
+    *filter(Path.is_file, [ROOT / "README.md"]),
+]
 #: Their defaults differ by file, or are an entry's of a mixture.
 OF_THE_DATA_AND_TRAINER = ("data", "trainer", "id", "config", "weight", "")
 OPEN_R1_FIELDS = """

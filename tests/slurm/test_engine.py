@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from r1lab.engines.address import fetch
+from r1lab.launch.local import free_port
+from tests.conftest import ROOT
 from tests.engines.running import requires_vllm, worst_difference
 from tests.running import history
 from tests.slurm.test_sweeps import ONE, SLURM, _in_slurm, run, start, statuses, wait_until
@@ -68,3 +72,37 @@ def test_a_preempted_job_brings_its_server_back(cli, slurm):
     assert facts["attempt"] == 2, "it was not preempted"
     assert len(history(folder)) == 10
     assert worst_difference(folder) < 1e-4
+
+
+def test_the_batch_script_serves_until_it_is_cancelled(cli, slurm):
+    """launchers/slurm/vllm_server.sbatch: the address when it answers, a key, nothing after it."""
+    address = cli.folder / "vllm.url"
+    environment = cli.environment(
+        R1LAB_SERVER_FILE=str(address),
+        R1LAB_SERVER_PORT=str(free_port()),
+        VLLM_API_KEY="a-key",
+        PATH=f"{Path(sys.executable).parent}:{slurm.environment()['PATH']}",
+        OMP_NUM_THREADS="1",
+        VLLM_HOST_IP="127.0.0.1",
+        VLLM_CPU_KVCACHE_SPACE="1",
+        VLLM_NO_USAGE_STATS="1",
+    )
+    script = ROOT / "launchers" / "slurm" / "vllm_server.sbatch"
+    options = ["--parsable", "--gpus-per-node=1", "--cpus-per-task=1", "--mem=4G"]
+    model = ["r1lab/models/tiny", "--dtype=float32", "--enforce-eager", "--max-model-len=128"]
+    job = subprocess.run(
+        ["sbatch", *options, f"--chdir={ROOT}", f"--output={cli.folder}/log", str(script), *model],
+        env=environment | slurm.environment() | {"PATH": environment["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    wait_until(lambda: address.exists() or slurm.state(job) == "FAILED", 300)
+    assert address.exists(), (cli.folder / "log").read_text()
+    url = address.read_text().strip()
+    listed = fetch(f"{url}/models", api_key="a-key")
+    assert listed["data"][0]["id"] == "r1lab/models/tiny"
+    with pytest.raises(OSError, match="401"):
+        fetch(f"{url}/models")
+    subprocess.run(["scancel", job], check=True)
+    wait_until(lambda: not address.exists(), 60)
