@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,11 +160,12 @@ def _lead(
             resolve_hardware(config["hardware"])["processes"] * config["hardware"]["nodes"],
             settings.environment(config, device),
         )
+        plan = partial(_write_plan, config, made, folder, tracker.run_id, command, device, begin)
+        plan_file = plan(None)
         tracker.log_start(config, collect(config), command)
         with rollout_server.running(config, device, folder.path, begin.checkpoint) as server:
-            plan_file = _write_plan(
-                config, made, folder, tracker.run_id, command, device, begin, server.url
-            )
+            if server.url:
+                plan(server.url)
             places = _places(config, device, begin.deepspeed_file, me)
             places = [place | server.variables for place in places]
             meeting.plan(str(plan_file))

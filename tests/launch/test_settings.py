@@ -13,6 +13,7 @@ from r1lab.launch.settings import (
     read_deepspeed,
 )
 
+ENGINE = {"engine": {"kind": "auto"}}
 Z3 = {
     "kind": "deepspeed_z3",
     "distributed": "deepspeed",
@@ -57,16 +58,18 @@ def test_r1labs_strategy_replaces_what_another_launcher_set(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "theirs.json")
     monkeypatch.setenv("FSDP_VERSION", "1")
-    ddp = environment({"hardware": {**Z3, "distributed": "ddp"}}, "cpu")
+    ddp = environment({"hardware": {**Z3, "distributed": "ddp"}, **ENGINE}, "cpu")
     assert not [name for name in ddp if "DEEPSPEED" in name or name.startswith("FSDP")]
-    ours = environment({"hardware": Z3}, "cuda")
+    ours = environment({"hardware": Z3, **ENGINE}, "cuda")
     assert ours["ACCELERATE_DEEPSPEED_CONFIG_FILE"].endswith("launchers/deepspeed/zero3.json")
     assert ours["ACCELERATE_DEEPSPEED_ZERO3_INIT"] == "true"
     assert ours["ACCELERATE_MIXED_PRECISION"] == "bf16"
 
 
 def test_fsdp_is_told_by_variables():
-    found = environment({"hardware": {**Z3, "distributed": "fsdp", "offload": True}}, "cuda")
+    found = environment(
+        {"hardware": {**Z3, "distributed": "fsdp", "offload": True}, **ENGINE}, "cuda"
+    )
     assert found["ACCELERATE_USE_FSDP"] == "true"
     assert found["FSDP_OFFLOAD_PARAMS"] == "true"
 

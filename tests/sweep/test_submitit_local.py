@@ -61,7 +61,7 @@ class Job:
 
 def point(processes: int, device: str = "cuda") -> Any:
     hardware = {"nodes": 1, "processes": processes, "device": device}
-    return SimpleNamespace(config={"hardware": hardware})
+    return SimpleNamespace(config={"hardware": hardware, "engine": {"kind": "auto"}})
 
 
 def places(monkeypatch, points: list[Any], **fields: Any) -> list[list[int]]:
