@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from r1lab.launch import slurm_config
 
-VERBS = ("train", "plan", "serve", "rewards", "sweep")
+VERBS = ("train", "plan", "evaluate", "serve", "rewards", "sweep")
 
 
 @dataclass
@@ -77,7 +77,7 @@ class DynamicSampling:
 class Trainer:
     kind: str = "???"
     args: Any = field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
-    benchmarks: list[str] = field(default_factory=list)  # data configs to sample after training
+    benchmarks: list[str] = field(default_factory=list)  # of conf/evaluate, else of conf/data
     evaluation: Evaluation = field(default_factory=Evaluation)
     dynamic_sampling: DynamicSampling = field(default_factory=DynamicSampling)
 
@@ -123,6 +123,23 @@ class Engine:
     importance_sampling_clip_max: float | None = None
     importance_sampling_clip_min: float | None = None
     args: Any = field(default_factory=lambda: DictConfig({}, flags={"struct": False}))  # vLLM's own
+
+
+@dataclass
+class Evaluate:
+    """LightEval's benchmarks: by the verb ``evaluate``, and after a training."""
+
+    tasks: dict[str, Any] = field(default_factory=dict)  # conf/evaluate
+    name: str | None = None  # of the results' folder; null: the run's own, or the model's name
+    data_dir: str | None = None  # TASK.jsonl or TASK/ in the data sets' schema; null: the hub
+    samples: int | None = None  # answers a question, for every task; null: each task's own
+    limit: int | None = None  # the first so many questions of every task; null: all
+    temperature: float = 0.6
+    top_p: float = 0.95
+    max_new_tokens: int = 32768
+    system_prompt: str | None = None
+    seed: int = 42  # of sampling, and of the order of GPQA's choices
+    concurrency: int = 64  # requests at a time
 
 
 @dataclass
@@ -176,6 +193,7 @@ class Root:
     callbacks: dict[str, Any] = field(default_factory=dict)
     hardware: Hardware = field(default_factory=Hardware)
     engine: Engine = field(default_factory=Engine)
+    evaluate: Evaluate = field(default_factory=Evaluate)
     tracking: Tracking = field(default_factory=Tracking)
     hub: Hub = field(default_factory=Hub)
 
