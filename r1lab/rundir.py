@@ -34,6 +34,8 @@ _NOT_IDENTITY = (
 _ONLY_PLANNED = ("gpu", "gpu_memory_gib", "peak_tflops", "price_per_gpu_hour")
 #: Of `engine`: where a server is, which may be elsewhere when the run goes on.
 _WHERE_SERVED = ("url", "host", "port", "start_timeout")
+#: Of `evaluate`: how its answers are asked for, and where they go.
+_HOW_ASKED = ("name", "concurrency")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 
 
@@ -62,6 +64,9 @@ def fingerprint(config: dict[str, Any]) -> str:
     if "engine" in identity:
         node = identity["engine"].items()
         identity["engine"] = {key: value for key, value in node if key not in _WHERE_SERVED}
+    evaluate = identity.pop("evaluate", None)
+    if evaluate and evaluate["tasks"]:  # else none of it is read
+        identity["evaluate"] = {k: v for k, v in evaluate.items() if k not in _HOW_ASKED}
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -126,12 +126,25 @@ class Engine:
 
 
 @dataclass
+class Benchmark:
+    """One benchmark of ``evaluate.tasks``; ``null`` leaves it to ``evaluate``."""
+
+    samples: int = 1  # answers a question
+    answers: str = "math"  # math | choice: what the lenient score reads
+    data: str | None = None  # a .jsonl, or a folder of SPLIT.jsonl, in the data set's own schema
+    prompt: str | None = None  # with {problem}; null: the benchmark's own
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+@dataclass
 class Evaluate:
     """LightEval's benchmarks: by the verb ``evaluate``, and after a training."""
 
     tasks: dict[str, Any] = field(default_factory=dict)  # conf/evaluate
-    name: str | None = None  # of the results' folder; null: the run's own, or the model's name
-    data_dir: str | None = None  # TASK.jsonl or TASK/ in the data sets' schema; null: the hub
+    name: str | None = None  # of the results' folder; null: from the run or the model
+    data_dir: str | None = None  # TASK.jsonl or TASK/ for every task; null: the hub
     samples: int | None = None  # answers a question, for every task; null: each task's own
     limit: int | None = None  # the first so many questions of every task; null: all
     temperature: float = 0.6
@@ -207,6 +220,7 @@ def register() -> None:
     for name, node in slurm_config.LAUNCHERS.items():
         store.store(group="hydra/launcher", name=name, node=node, provider="r1lab")
     store.store(group="schema", name="root", node=Root, package="_global_")
+    store.store(group="schema", name="benchmark", node=Benchmark)
     # Included as `/schema/open@args`, it opens exactly that subtree: `trainer.args.x=1` needs no
     # `+`.
     store.store(group="schema", name="open", node=DictConfig({}, flags={"struct": False}))
