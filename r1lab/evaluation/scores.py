@@ -1,0 +1,173 @@
+"""From the sampled answers of a benchmark to its scores: ours beside LightEval's, with intervals.
+
+``strict`` is the benchmark's own parser, ``lenient`` r1lab's verifier: their difference is format,
+not skill. Golds that the verifier cannot parse have no lenient score, and are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+
+SAMPLES, SCORE = "samples.parquet", "score.json"
+#: The k of pass@k and maj@k that are worth a metric, up to the number of samples.
+KS = (2, 4, 8, 16, 32, 64, 128, 256)
+#: Answers that the verifier gets at a time.
+_BATCH = 2048
+#: Shares of answers from which a score says little about the model.
+_MANY_CUT, _MANY_SILENT = 0.05, 0.2
+
+
+def add_lenient(file: Path, answers: str) -> float:
+    """Complete the column ``lenient`` of a ``samples.parquet``; the seconds that it took.
+
+    ``answers``: ``math``, or ``choice`` for golds that are letters of options.
+    """
+    import pandas
+
+    begin = time.monotonic()
+    rows = pandas.read_parquet(file)
+    texts = [str(text or "") for text in rows["text"]]
+    golds = [_golds(gold) for gold in rows["gold"]]
+    judge = _by_letter if answers == "choice" else _by_verifier
+    rows["lenient"] = pandas.array(judge(texts, golds), dtype="Float64").astype("float64")
+    fresh = file.with_suffix(".tmp")
+    rows.to_parquet(fresh)
+    fresh.replace(file)
+    return time.monotonic() - begin
+
+
+def _golds(gold: Any) -> list[str]:
+    """One answer may be right in several forms."""
+    return [gold] if isinstance(gold, str) else [str(one) for one in gold]
+
+
+def _by_verifier(texts: Sequence[str], golds: Sequence[list[str]]) -> list[float | None]:
+    from r1lab.verify.verifier import get_verifier
+
+    verifier = get_verifier()
+    pairs = [(place, text, gold) for place, text in enumerate(texts) for gold in golds[place]]
+    found: list[float | None] = [None] * len(texts)
+    for first in range(0, len(pairs), _BATCH):
+        batch = pairs[first : first + _BATCH]
+        verdicts = verifier.verify_batch([(text, gold) for _, text, gold in batch])
+        for (place, _, _), verdict in zip(batch, verdicts, strict=True):
+            if verdict.correct is not None:
+                found[place] = max(found[place] or 0.0, float(verdict.correct))
+    return found
+
+
+def _by_letter(texts: Sequence[str], golds: Sequence[list[str]]) -> list[float | None]:
+    from r1lab.rewards.multiple_choice import MultipleChoice
+
+    reward = MultipleChoice()
+    return [reward.value(text, gold[0]) for text, gold in zip(texts, golds, strict=True)]
+
+
+def score(file: Path, max_new_tokens: int) -> tuple[dict[str, float], list[str]]:
+    """The metrics of a benchmark's answers, and what its reader must be warned of.
+
+    Shares and scores are between 0 and 1; ``_low`` and ``_high`` bound 95% intervals over
+    questions.
+    """
+    import numpy
+    import pandas
+
+    from r1lab.evaluation import statistics
+
+    rows = pandas.read_parquet(file)
+    strict, lenient = (_array(rows, name) for name in ("strict", "lenient"))
+    metrics: dict[str, float] = {"questions": len(strict), "samples": strict.shape[1]}
+    for name, values in (("pass@1", strict), ("lenient", lenient)):
+        found = statistics.estimate(statistics.question_means(values))
+        metrics |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    labels = _labels(rows)
+    for k in [k for k in KS if k <= strict.shape[1]]:
+        for name, each in (
+            (f"pass@{k}", statistics.pass_at(strict, k)),
+            (f"maj@{k}", statistics.majority(strict, labels, k)),
+        ):
+            found = statistics.estimate(each)
+            metrics |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    cut = rows["finish_reason"] == "length"
+    metrics |= {
+        "truncated": float(cut.mean()),
+        "no_answer": float(rows["extracted"].isna().mean()),
+        "mean_tokens": float(rows["completion_tokens"].mean()),
+        "unjudged": float(numpy.isnan(lenient).sum()),
+    }
+    return metrics, _warnings(metrics, rows, cut, max_new_tokens)
+
+
+def _array(rows: pandas.DataFrame, column: str) -> Any:
+    """A column as an array of shape (questions, samples), NaN where there is none."""
+    wide = rows.pivot(index="question_id", columns="sample", values=column)
+    return wide.to_numpy(dtype="float64")
+
+
+def _labels(rows: pandas.DataFrame) -> Any:
+    """Numbers of the answers that LightEval read, equal for equal ones, of the shape of scores."""
+    import pandas
+
+    codes, _ = pandas.factorize(rows["extracted"])  # -1 for none, which has no vote
+    wide = rows.assign(label=codes).pivot(index="question_id", columns="sample", values="label")
+    return wide.fillna(-1).to_numpy(dtype="int64")
+
+
+def _warnings(
+    metrics: dict[str, float], rows: pandas.DataFrame, cut: Any, most: int
+) -> list[str]:
+    warnings = []
+    longest = float(rows.loc[cut, "completion_tokens"].max()) if cut.any() else math.nan
+    if longest < 0.9 * most:
+        warnings.append(
+            f"answers were cut at {longest:.0f} tokens, though {most} were asked for: the server "
+            "has a limit of its own (engine.max_model_len, the model's context, or a server that "
+            "does not read max_tokens), and the score says nothing about the model"
+        )
+    elif metrics["truncated"] >= _MANY_CUT:
+        warnings.append(
+            f"{metrics['truncated']:.0%} of the answers were cut at {most} tokens: the score is a "
+            "lower bound (a larger evaluate.max_new_tokens shows by how much)"
+        )
+    if metrics["no_answer"] >= _MANY_SILENT:
+        warnings.append(
+            f"in {metrics['no_answer']:.0%} of the answers the benchmark's parser found none: "
+            "see the texts in samples.parquet (is it the right chat template?)"
+        )
+    if metrics["unjudged"]:
+        warnings.append(
+            f"{metrics['unjudged']:.0f} answers have no lenient score: their gold does not parse"
+        )
+    return warnings
+
+
+def write(folder: Path, metrics: dict[str, float], warnings: list[str], seconds: Any) -> None:
+    """``score.json``, the last file of a task: where it is, the task is done."""
+    known = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+    text = json.dumps({"metrics": known, "warnings": warnings, "seconds": seconds}, indent=2)
+    fresh = folder / f".{SCORE}"
+    fresh.write_text(text + "\n")
+    fresh.replace(folder / SCORE)
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What :func:`write` wrote; None where the task is not done."""
+    try:
+        found = json.loads((folder / SCORE).read_text())
+    except FileNotFoundError:
+        return None
+    found["metrics"] = {k: math.nan if v is None else v for k, v in found["metrics"].items()}
+    return dict(found)
+
+
+def metric_names(task: str, metrics: dict[str, float], prefix: str) -> dict[str, float]:
+    """The metrics under the names that MLflow gets: ``benchmark/aime24/pass_at_1``."""
+    return {f"{prefix}/{task}/{k.replace('@', '_at_')}": float(v) for k, v in metrics.items()}

@@ -1,0 +1,64 @@
+"""Scores as a table for a person, in the terminal and in Markdown for a model card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+
+def terminal(found: Mapping[str, dict[str, Any]]) -> Table:
+    """``found``: what :func:`r1lab.evaluation.scores.read` gives for each task."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, each in zip(_HEAD, ("left", *("right",) * (len(_HEAD) - 1)), strict=True):
+        table.add_column(name, justify=each, no_wrap=True)  # type: ignore[arg-type]
+    for task, one in found.items():
+        table.add_row(task, *_cells(one["metrics"]))
+    return table
+
+
+def markdown(found: Mapping[str, dict[str, Any]], note: str) -> str:
+    """A table with 95% intervals, and below it ``note``: how the scores were made."""
+    lines = [f"| {' | '.join(_HEAD)} |", f"| --- |{' ---: |' * (len(_HEAD) - 1)}"]
+    lines += [
+        f"| {' | '.join([task, *_cells(one['metrics'])])} |" for task, one in found.items()
+    ]
+    return "\n".join([*lines, "", note, ""])
+
+
+_HEAD = (
+    *("benchmark", "n", "pass@1 (strict)", "lenient", "pass@k", "maj@k"),
+    *("truncated", "no answer", "tokens"),
+)
+
+
+def _cells(metrics: Mapping[str, float]) -> list[str]:
+    ks = [int(name[5:]) for name in metrics if name.startswith("pass@") and name[5:].isdigit()]
+    most = max(ks)
+    at_k = [f"{_percent(metrics[f'{name}@{most}'])} (k={most})" for name in ("pass", "maj")]
+    return [
+        f"{metrics['questions']:.0f} x {metrics['samples']:.0f}",
+        _interval(metrics, "pass@1"),
+        _interval(metrics, "lenient"),
+        *(at_k if most > 1 else ["-", "-"]),
+        _percent(metrics["truncated"]),
+        _percent(metrics["no_answer"]),
+        f"{metrics['mean_tokens']:.0f}",
+    ]
+
+
+def _interval(metrics: Mapping[str, float], name: str) -> str:
+    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
+    if math.isnan(low):
+        return _percent(metrics[name])
+    return f"{_percent(metrics[name])} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f}%"
