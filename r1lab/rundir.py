@@ -35,7 +35,7 @@ _ONLY_PLANNED = ("gpu", "gpu_memory_gib", "peak_tflops", "price_per_gpu_hour")
 #: Of `engine`: where a server is, which may be elsewhere when the run goes on.
 _WHERE_SERVED = ("url", "host", "port", "start_timeout")
 #: Of `evaluate`: how its answers are asked for, and where they go.
-_HOW_ASKED = ("name", "concurrency")
+_HOW_ASKED = ("name", "concurrency", "timeout", "again")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 
 

@@ -153,6 +153,8 @@ class Evaluate:
     system_prompt: str | None = None
     seed: int = 42  # of sampling, and of the order of GPQA's choices
     concurrency: int = 64  # requests at a time
+    timeout: float = 3600.0  # seconds for one answer
+    again: bool = False  # ask anew, beside finished answers; at temperature 0 both are compared
 
 
 @dataclass

@@ -11,12 +11,9 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas
-
-SAMPLES, SCORE = "samples.parquet", "score.json"
+SCORE = "score.json"
 #: The k of pass@k and maj@k that are worth a metric, up to the number of samples.
 KS = (2, 4, 8, 16, 32, 64, 128, 256)
 #: Answers that the verifier gets at a time.
@@ -71,61 +68,49 @@ def _by_letter(texts: Sequence[str], golds: Sequence[list[str]]) -> list[float |
     return [reward.value(text, gold[0]) for text, gold in zip(texts, golds, strict=True)]
 
 
-def score(file: Path, max_new_tokens: int) -> tuple[dict[str, float], list[str]]:
-    """The metrics of a benchmark's answers, and what its reader must be warned of.
+def score(folder: Path, answers: str, max_new_tokens: int) -> tuple[dict[str, float], list[str]]:
+    """The metrics of a benchmark's answers, and what their reader must be warned of.
 
     Shares and scores are between 0 and 1; ``_low`` and ``_high`` bound 95% intervals over
-    questions.
+    questions. A majority's score is the strict one; answers that the verifier finds equal vote
+    together.
     """
     import numpy
     import pandas
 
-    from r1lab.evaluation import statistics
+    from r1lab.evaluation import samples, statistics, voting
 
-    rows = pandas.read_parquet(file)
-    strict, lenient = (_array(rows, name) for name in ("strict", "lenient"))
-    metrics: dict[str, float] = {"questions": len(strict), "samples": strict.shape[1]}
-    for name, values in (("pass@1", strict), ("lenient", lenient)):
-        found = statistics.estimate(statistics.question_means(values))
-        metrics |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-    labels = _labels(rows)
-    for k in [k for k in KS if k <= strict.shape[1]]:
-        for name, each in (
-            (f"pass@{k}", statistics.pass_at(strict, k)),
-            (f"maj@{k}", statistics.majority(strict, labels, k)),
-        ):
-            found = statistics.estimate(each)
-            metrics |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-    cut = rows["finish_reason"] == "length"
+    found = samples.read(folder)
+    strict, lenient = found.scores["strict"], found.scores["lenient"]
+    labels = voting.group_answers(found.texts, voting.readers()[answers])
+    per_question = {
+        "pass@1": statistics.question_means(strict),
+        "lenient": statistics.question_means(lenient),
+    }
+    for k in sorted({*(k for k in KS if k < found.most), found.most} - {1}):
+        per_question |= {
+            f"pass@{k}": statistics.pass_at(strict, k),
+            f"maj@{k}": statistics.majority(strict, labels, k),
+        }
+    metrics: dict[str, float] = {"questions": len(found.ids), "samples": found.most}
+    for name, values in per_question.items():
+        one = statistics.estimate(values)
+        metrics |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+    rows = pandas.read_parquet(folder / samples.TABLE, columns=["extracted"])
     metrics |= {
-        "truncated": float(cut.mean()),
+        "truncated": float(numpy.nanmean(found.truncated)),
         "no_answer": float(rows["extracted"].isna().mean()),
-        "mean_tokens": float(rows["completion_tokens"].mean()),
+        "mean_tokens": float(numpy.nanmean(found.tokens)),
         "unjudged": float(numpy.isnan(lenient).sum()),
     }
-    return metrics, _warnings(metrics, rows, cut, max_new_tokens)
+    cut = found.tokens[found.truncated == 1]
+    longest = float(cut.max()) if len(cut) else math.nan
+    return metrics, _warnings(metrics, longest, max_new_tokens)
 
 
-def _array(rows: pandas.DataFrame, column: str) -> Any:
-    """A column as an array of shape (questions, samples), NaN where there is none."""
-    wide = rows.pivot(index="question_id", columns="sample", values=column)
-    return wide.to_numpy(dtype="float64")
-
-
-def _labels(rows: pandas.DataFrame) -> Any:
-    """Numbers of the answers that LightEval read, equal for equal ones, of the shape of scores."""
-    import pandas
-
-    codes, _ = pandas.factorize(rows["extracted"])  # -1 for none, which has no vote
-    wide = rows.assign(label=codes).pivot(index="question_id", columns="sample", values="label")
-    return wide.fillna(-1).to_numpy(dtype="int64")
-
-
-def _warnings(
-    metrics: dict[str, float], rows: pandas.DataFrame, cut: Any, most: int
-) -> list[str]:
+def _warnings(metrics: dict[str, float], longest: float, most: int) -> list[str]:
+    """``longest``: tokens of the longest answer that was cut; ``most`` were asked for."""
     warnings = []
-    longest = float(rows.loc[cut, "completion_tokens"].max()) if cut.any() else math.nan
     if longest < 0.9 * most:
         warnings.append(
             f"answers were cut at {longest:.0f} tokens, though {most} were asked for: the server "

@@ -24,6 +24,9 @@ def check(node: Mapping[str, Any]) -> list[Problem]:
     found = _values("evaluate", node)
     if node["seed"] < 0:
         found.append(Problem("evaluate.seed", node["seed"], "is below 0", "give 0 or more"))
+    if not node["timeout"] > 0:
+        fix = "give seconds above 0"
+        found.append(Problem("evaluate.timeout", node["timeout"], "is no time", fix))
     if node["name"] is not None and (problem := rundir.check_name(str(node["name"]))):
         found.append(Problem("evaluate.name", node["name"], problem.message, "choose another"))
     folder = node["data_dir"]

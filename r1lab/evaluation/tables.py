@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+_WIDTH = 120
+
+
+def show(found: Mapping[str, dict[str, Any]], file: IO[str]) -> None:
+    """Print ``found``, which is what :func:`r1lab.evaluation.scores.read` gives for each task: the
+    scores, where the time went, and what to be warned of.
+    """
+    from rich.console import Console
+
+    console = Console(file=file)
+    console.width = max(console.width, _WIDTH)  # numbers that are cut off are worse than long lines
+    console.print(terminal(found))
+    for task, one in found.items():
+        spent = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in one["seconds"].items())
+        print(f"{task}: {spent}", file=file)
+    for task, one in found.items():
+        for warning in one["warnings"]:
+            print(f"r1lab: warning: {task}: {warning}", file=file)
+    file.flush()
+
 
 def terminal(found: Mapping[str, dict[str, Any]]) -> Table:
-    """``found``: what :func:`r1lab.evaluation.scores.read` gives for each task."""
+    """The scores alone."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -26,9 +46,7 @@ def terminal(found: Mapping[str, dict[str, Any]]) -> Table:
 def markdown(found: Mapping[str, dict[str, Any]], note: str) -> str:
     """A table with 95% intervals, and below it ``note``: how the scores were made."""
     lines = [f"| {' | '.join(_HEAD)} |", f"| --- |{' ---: |' * (len(_HEAD) - 1)}"]
-    lines += [
-        f"| {' | '.join([task, *_cells(one['metrics'])])} |" for task, one in found.items()
-    ]
+    lines += [f"| {' | '.join([task, *_cells(one['metrics'])])} |" for task, one in found.items()]
     return "\n".join([*lines, "", note, ""])
 
 

@@ -58,7 +58,7 @@ class Watch:
             self._progress.update(self._bars[key], completed=done, total=total, note=note)
             return
         now = time.monotonic()
-        if done < total and now - self._said.get(key, now - _EVERY_S) < _EVERY_S:
+        if done < total and now - self._said.setdefault(key, now) < _EVERY_S:
             return
         self._said[key] = now
         self._say(f"{what} {done}/{total}{f', {note}' if note else ''}")
