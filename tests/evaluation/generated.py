@@ -58,7 +58,7 @@ def gsm8k(index: int) -> dict[str, Any]:
     a, b, total = _sum(index)
     return {
         "question": f"Ann has {a},000 nuts and finds {b},000 more. How many has she?",
-        "answer": f"She has {a},000+{b},000=<<{a}000+{b}000={total}000>>{total},000.\n#### {total},000",
+        "answer": f"<<{a}000+{b}000={total}000>>So she has {total},000.\n#### {total},000",
     }
 
 

@@ -42,9 +42,9 @@ PREFIX = "r1lab_"
 METRIC = "extractive_match"
 #: Tokens that a reasoning model may take, as in the DeepSeek-R1 report.
 GENERATION_SIZE = 32768
-#: Answers from which processes of their own pay, and seconds after which one is given up: some
-#: expressions take for ever in one call into C, where LightEval's own alarm does not reach.
-WORTH_PROCESSES, DEADLINE = 64, 120.0
+#: Seconds after which an answer is given up: some expressions take for ever in one call into C,
+#: where LightEval's own alarm does not reach.
+DEADLINE = 120.0
 
 # --- prompts and golds ---------------------------------------------------------------------------
 
@@ -239,20 +239,12 @@ class EachAnswer(SamplingMetric, SampleLevelComputation):
         counts = Counter(keys)
         once = dict(zip(keys, answers, strict=True))
         order, found, done = list(once), {}, 0
-        for index, verdict in self._run(list(once.values())):
+        for index, verdict in marked_by_processes(self.match, list(once.values()), self.processes):
             found[order[index]] = verdict
             done += counts[order[index]]
             if self.on_progress:
                 self.on_progress(done, len(answers))
         return [found[key] for key in keys]
-
-    def _run(self, answers: list[tuple[Doc, str]]) -> Iterator[tuple[int, Mark]]:
-        if len(answers) < WORTH_PROCESSES:
-            match = MultilingualExtractiveMatchMetric(**self.match)
-            for index, (doc, text) in enumerate(answers):
-                yield index, mark(match, doc, text)
-            return
-        yield from marked_by_processes(self.match, answers, self.processes)
 
 
 def marked_by_processes(
