@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 Floats = NDArray[numpy.float64]
 Integers = NDArray[numpy.int64]
@@ -144,9 +144,33 @@ def estimate(
 
     The interval is bias-corrected and accelerated (BCa; B. Efron, Better Bootstrap Confidence
     Intervals, 1987), which holds its 95% better than percentiles do near 0 and 1. ``low`` and
-    ``high`` bound what a question's value can be. Where all values are equal there is nothing to
-    resample: then the share of questions that would differ is bounded as if none of N had been seen
-    to (Clopper and Pearson), and each by as much as it can.
+    ``high`` bound what a question's value can be.
+    """
+    return _estimated(values, low, high, resamples, "BCa", CONFIDENCE)
+
+
+def difference_of_means(differences: Floats, resamples: int = RESAMPLES) -> Estimate:
+    """The mean of paired differences (from -1 to 1), one a question, with a bootstrap interval.
+
+    Differences lie about evenly on both sides of their mean, and there BCa's corrections are mostly
+    noise: it covered less than 93% for 30 questions. These are percentiles, moved outwards as
+    Student's t is wider than the normal distribution (T. Hesterberg, What Teachers Should Know
+    About the Bootstrap, 2015: the expanded percentile interval).
+    """
+    count = int((~numpy.isnan(differences)).sum())
+    level = CONFIDENCE
+    if count > 1:
+        quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1)
+        level = 1.0 - 2.0 * float(stats.norm.sf(math.sqrt(count / (count - 1)) * quantile))
+    return _estimated(differences, -1.0, 1.0, resamples, "percentile", level)
+
+
+def _estimated(
+    values: Floats, low: float, high: float, resamples: int, method: str, level: float
+) -> Estimate:
+    """Where all values are equal there is nothing to resample: then the share of questions that
+    would differ is bounded as if none of N had been seen to (Clopper and Pearson), and each by as
+    much as it can.
     """
     known = values[~numpy.isnan(values)]
     count = len(known)
@@ -163,8 +187,8 @@ def estimate(
         (known,),
         numpy.mean,
         n_resamples=resamples,
-        confidence_level=CONFIDENCE,
-        method="BCa",
+        confidence_level=level,
+        method=method,
         vectorized=True,
         batch=max(1, _BATCH // count),
         rng=numpy.random.default_rng(_SEED),
@@ -186,10 +210,10 @@ def difference(first: Floats, second: Floats, resamples: int = RESAMPLES) -> Dif
     binary = all(_is_binary(scores[paired]) for scores in (first, second))
     p_value = mcnemar(known) if binary else sign_flip(known, resamples)
     return Difference(
-        estimate(known, -1.0, 1.0, resamples),
+        difference_of_means(known, resamples),
         p_value,
         "mcnemar" if binary else "permutation",
-        detectable(known),
+        detectable_by_mcnemar(known) if binary else detectable(known),
         int((numpy.abs(known) > _EQUAL).sum()),
     )
 
@@ -254,3 +278,31 @@ def detectable(differences: Floats, power: float = POWER) -> float:
         return math.nan
     quantiles = stats.t.ppf([0.5 + CONFIDENCE / 2, power], count - 1)
     return float(quantiles.sum()) * spread / math.sqrt(count)
+
+
+def detectable_by_mcnemar(differences: Floats, power: float = POWER) -> float:
+    """What :func:`detectable` is for McNemar's exact test, which is more careful than t's.
+
+    As many questions as here differ (all of them in one direction, where a larger difference takes
+    more); the difference is solved for at which the test's chance of p <= 5%, summed over how many
+    would differ and how they would fall, is ``power`` (J. Lachin, Power and Sample Size Evaluation
+    for the McNemar Test, 1992, unconditional). NaN where no question differs.
+    """
+    count = len(differences)
+    share = float((differences != 0).mean()) if count else 0.0
+    if not share:
+        return math.nan
+    numbers = numpy.arange(count + 1)
+    # Of so many that differ, at least these must fall on one side.
+    needs = stats.binom.isf((1.0 - CONFIDENCE) / 2, numbers, 0.5) + 1
+
+    def missed(size: float) -> float:
+        differing = max(share, size)
+        better = (differing + size) / 2 / differing
+        rejects = stats.binom.sf(needs - 1, numbers, better)
+        rejects = rejects + stats.binom.cdf(numbers - needs, numbers, better)
+        return power - float(stats.binom.pmf(numbers, count, differing) @ rejects)
+
+    if missed(1.0) > 0:
+        return math.nan  # too few questions for any difference
+    return float(optimize.brentq(missed, 0.0, 1.0, xtol=1e-6))
