@@ -67,5 +67,6 @@ def _boxed(answer: str) -> str:
     return f"\\boxed{{{answer}}}"
 
 
-#: What reads the final answer, by a benchmark's ``answers``.
-READERS: dict[str, Callable[[str], str | None]] = {"math": final_answer, "choice": letter}
+def readers() -> dict[str, Callable[[str], str | None]]:
+    """What reads the final answer, by a benchmark's ``answers``."""
+    return {"math": final_answer, "choice": letter}
