@@ -3,9 +3,10 @@
     python answering_server.py TABLE.json LOG.jsonl [--die-after N] [--delay S] [--refuse N STATUS]
 
 The table maps a text that a prompt holds to the answers that it gets, in turn; an answer is a
-string, or an object with ``content`` and ``reasoning_content``. "" stands for all other prompts. A
-token is a word. Each request is written to the log before it is answered. The first line on
-standard output is the port.
+string, an object with ``content`` and ``reasoning_content``, or ``{"letter_of": TEXT}``, which
+answers with the letter of the choice that reads TEXT. "" stands for all other prompts. A token is a
+word. Each request is written to the log before it is answered. The first line on standard output is
+the port; the server ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -43,7 +45,12 @@ class Answers:
             self._asked[text] += 1
             with self._log.open("a") as file:
                 file.write(json.dumps(asked) + "\n")
-        return before, answers[turn % len(answers)]
+        answer = answers[turn % len(answers)]
+        if isinstance(answer, dict) and "letter_of" in answer:
+            choice = re.escape(answer["letter_of"])
+            letter = re.search(rf"^([A-Z])\) {choice}$", prompt, re.M)
+            return before, f"Answer: {letter[1]}" if letter else "none of them"
+        return before, answer
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -116,7 +123,6 @@ def main() -> None:
     Handler.chosen = chosen
     server = Server(("127.0.0.1", 0), Handler)
     print(server.server_address[1], flush=True)
-    # Ends with the test that started it, however that ends.
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
 

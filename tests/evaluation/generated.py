@@ -103,10 +103,15 @@ def write(benchmark: str, folder: Path, rows: int) -> list[dict[str, Any]]:
     return made
 
 
-def right(benchmark: str, row: dict[str, Any]) -> str:
-    """The right answer as a model writes it. GPQA's letter depends on the prompt: its text."""
+def question(row: dict[str, Any]) -> str:
+    """The text that a prompt for this row holds."""
+    return str(row.get("problem") or row.get("question") or row["Question"])
+
+
+def right(benchmark: str, row: dict[str, Any]) -> Any:
+    """The right answer for the table of answering_server."""
     if benchmark == "gpqa_diamond":
-        return str(row["Correct Answer"])
+        return {"letter_of": row["Correct Answer"]}
     if benchmark == "math_500":
         return f"So it is $\\boxed{{{row['answer']}}}$."
     if benchmark == "gsm8k":

@@ -46,8 +46,6 @@ GENERATION_SIZE = 32768
 #: where LightEval's own alarm does not reach.
 DEADLINE = 120.0
 
-# --- prompts and golds ---------------------------------------------------------------------------
-
 
 @dataclass
 class Problem:
@@ -141,8 +139,6 @@ def as_latex(answer: str | Sequence[str]) -> str:
     parts = [answer] if isinstance(answer, str) else answer
     return ", ".join(part if "$" in part or "\\boxed" in part else f"${part}$" for part in parts)
 
-
-# --- metrics -------------------------------------------------------------------------------------
 
 #: The three of Open-R1: golds that are LaTeX, plain expressions, and letters of choices.
 LATEX_GOLD: dict[str, Any] = {
@@ -326,8 +322,6 @@ def _serve(line: Connection, match: dict[str, Any], answers: list[tuple[Doc, str
                 return
         line.send(mark(metric, *answers[line.recv()]))
 
-
-# --- the table -----------------------------------------------------------------------------------
 
 # The wording of OpenAI's simple-evals, which published GPQA scores are made with.
 GPQA_TEMPLATE = """\
