@@ -6,7 +6,7 @@ from its last whole checkpoint; a finished one, and the next free ``-2``, ``-3``
 Nothing is overwritten.
 
 ``status.json`` holds: state (running | finished | failed | killed), run_id (MLflow's), fingerprint,
-attempt, command, started, ended, error.
+attempt, command, started, ended, error; ``trained`` where only the benchmarks may be left to do.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class RunFolder:
     checkpoint: Path | None
     lock: IO[str]
     skipped: list[str]
+    trained: bool = False
 
     @property
     def name(self) -> str:
@@ -261,7 +262,8 @@ def claim(config: dict[str, Any], command: str) -> RunFolder:
         error=None,
         run_id=status.get("run_id"),
     )
-    return RunFolder(folder, attempt, status.get("run_id"), checkpoint, lock, skipped)
+    trained = resume == "auto" and bool(status.get("trained")) and (folder / "model").is_dir()
+    return RunFolder(folder, attempt, status.get("run_id"), checkpoint, lock, skipped, trained)
 
 
 def check_writable(output_dir: str) -> Problem | None:

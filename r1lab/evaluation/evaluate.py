@@ -21,6 +21,7 @@ from r1lab.engines.external import ExternalServer
 from r1lab.errors import INTERRUPTED, ConfigError, Problem, RunFailed
 from r1lab.evaluation import environment, identity, measure, settings, tables
 from r1lab.evaluation import place as places
+from r1lab.evaluation import scores as scores_of
 from r1lab.evaluation.measure import Asked
 from r1lab.evaluation.place import Place
 from r1lab.evaluation.watching import Watch
@@ -117,6 +118,8 @@ def _evaluate(
     )
     places.remember(place, wanted)
     asked = Asked(node, config["engine"], engine, model, command, python, Watch(console))
+    if all(scores_of.read(place.folder / task) for task in wanted):
+        _note("all of it was answered before (evaluate.again=true asks anew)")
     for line in _intent(asked, place, found):
         _note(line)
     tracker = _open(config, place, command)

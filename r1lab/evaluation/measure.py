@@ -64,8 +64,10 @@ def requests(
     """By task, all that its answers depend on."""
     external = isinstance(engine, ExternalServer)
     kept = {k: v for k, v in engine_node.items() if k not in _WHERE and v not in (None, {})}
+    # A folder may move: its weights say what it is.
+    named = () if model.get("weights") and not model.get("revision") else ("id", "revision")
     common = {
-        "model": {k: model.get(k) for k in ("id", "revision", "weights", "chat_template")},
+        "model": {k: model.get(k) for k in (*named, "weights", "chat_template")},
         "engine": {"name": "external" if external else engine.name, **kept},
         "system_prompt": node["system_prompt"],
         "seed": node["seed"],
@@ -194,12 +196,13 @@ def _conclude(asked: Asked, folder: Path, task: str, job: Mapping[str, Any]) -> 
     seconds = scores.add_lenient(folder / "samples.parquet", answers)
     metrics, warnings = scores.score(folder, answers, job["tasks"][task]["max_new_tokens"])
     event = asked.events[task]
+    counts = {"asked": event["asked"], "kept": event["kept"]}
     times = {
         "generation": event["generate_s"],
         "strict scoring": event["score_s"],
         "lenient scoring": round(seconds, 3),
     }
-    scores.write(folder, metrics, warnings, times)
+    scores.write(folder, metrics, warnings, times, counts)
 
 
 def written(place: Place, tasks: Sequence[str], asked: Asked) -> dict[str, dict[str, Any]]:

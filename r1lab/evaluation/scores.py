@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 SCORE = "score.json"
-#: The k of pass@k and maj@k that are worth a metric, up to the number of samples.
-KS = (2, 4, 8, 16, 32, 64, 128, 256)
 #: Answers that the verifier gets at a time.
 _BATCH = 2048
 #: Shares of answers from which a score says little about the model.
@@ -69,42 +67,18 @@ def _by_letter(texts: Sequence[str], golds: Sequence[list[str]]) -> list[float |
 
 
 def score(folder: Path, answers: str, max_new_tokens: int) -> tuple[dict[str, float], list[str]]:
-    """The metrics of a benchmark's answers, and what their reader must be warned of.
+    """The metrics of a benchmark's answers (see :class:`r1lab.evaluation.summary.Summary`), and
+    what their reader must be warned of.
 
-    Shares and scores are between 0 and 1; ``_low`` and ``_high`` bound 95% intervals over
-    questions. A majority's score is the strict one; answers that the verifier finds equal vote
-    together.
+    Answers that the verifier finds equal vote together.
     """
-    import numpy
-    import pandas
-
-    from r1lab.evaluation import samples, statistics, voting
+    from r1lab.evaluation import samples, summary, voting
 
     found = samples.read(folder)
-    strict, lenient = found.scores["strict"], found.scores["lenient"]
     labels = voting.group_answers(found.texts, voting.readers()[answers])
-    per_question = {
-        "pass@1": statistics.question_means(strict),
-        "lenient": statistics.question_means(lenient),
-    }
-    for k in sorted({*(k for k in KS if k < found.most), found.most} - {1}):
-        per_question |= {
-            f"pass@{k}": statistics.pass_at(strict, k),
-            f"maj@{k}": statistics.majority(strict, labels, k),
-        }
-    metrics: dict[str, float] = {"questions": len(found.ids), "samples": found.most}
-    for name, values in per_question.items():
-        one = statistics.estimate(values)
-        metrics |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
-    rows = pandas.read_parquet(folder / samples.TABLE, columns=["extracted"])
-    metrics |= {
-        "truncated": float(numpy.nanmean(found.truncated)),
-        "no_answer": float(rows["extracted"].isna().mean()),
-        "mean_tokens": float(numpy.nanmean(found.tokens)),
-        "unjudged": float(numpy.isnan(lenient).sum()),
-    }
     cut = found.tokens[found.truncated == 1]
     longest = float(cut.max()) if len(cut) else math.nan
+    metrics = summary.summarize(found, labels).metrics()
     return metrics, _warnings(metrics, longest, max_new_tokens)
 
 
@@ -117,27 +91,37 @@ def _warnings(metrics: dict[str, float], longest: float, most: int) -> list[str]
             "has a limit of its own (engine.max_model_len, the model's context, or a server that "
             "does not read max_tokens), and the score says nothing about the model"
         )
-    elif metrics["truncated"] >= _MANY_CUT:
+    elif metrics.get("truncated", 0) >= _MANY_CUT:
         warnings.append(
             f"{metrics['truncated']:.0%} of the answers were cut at {most} tokens: the score is a "
             "lower bound (a larger evaluate.max_new_tokens shows by how much)"
         )
     if metrics["no_answer"] >= _MANY_SILENT:
         warnings.append(
-            f"in {metrics['no_answer']:.0%} of the answers the benchmark's parser found none: "
-            "see the texts in samples.parquet (is it the right chat template?)"
+            f"in {metrics['no_answer']:.0%} of the texts no answer was found: see samples.parquet "
+            "(is it the right chat template?)"
         )
-    if metrics["unjudged"]:
+    if metrics["lenient/unjudged"]:
         warnings.append(
-            f"{metrics['unjudged']:.0f} answers have no lenient score: their gold does not parse"
+            f"{metrics['lenient/unjudged']:.0f} answers have no lenient score: their gold does not "
+            "parse"
         )
     return warnings
 
 
-def write(folder: Path, metrics: dict[str, float], warnings: list[str], seconds: Any) -> None:
-    """``score.json``, the last file of a task: where it is, the task is done."""
-    known = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-    text = json.dumps({"metrics": known, "warnings": warnings, "seconds": seconds}, indent=2)
+def write(
+    folder: Path,
+    metrics: dict[str, float],
+    warnings: list[str],
+    seconds: dict[str, float],
+    counts: dict[str, int],
+) -> None:
+    """``score.json``, the last file of a task: where it is, the task is done.
+
+    ``counts``: answers that were ``asked`` for, and ``kept`` from an earlier start.
+    """
+    found = {"metrics": metrics, "warnings": warnings, "seconds": seconds, "answers": counts}
+    text = json.dumps(found, indent=2)
     fresh = folder / f".{SCORE}"
     fresh.write_text(text + "\n")
     fresh.replace(folder / SCORE)
@@ -149,10 +133,9 @@ def read(folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / SCORE).read_text())
     except FileNotFoundError:
         return None
-    found["metrics"] = {k: math.nan if v is None else v for k, v in found["metrics"].items()}
     return dict(found)
 
 
 def metric_names(task: str, metrics: dict[str, float], prefix: str) -> dict[str, float]:
-    """The metrics under the names that MLflow gets: ``benchmark/aime24/pass_at_1``."""
-    return {f"{prefix}/{task}/{k.replace('@', '_at_')}": float(v) for k, v in metrics.items()}
+    """The metrics under the names that MLflow gets: ``benchmark/aime24/strict/pass_at_1``."""
+    return {f"{prefix}/{task}/{name}": value for name, value in metrics.items()}

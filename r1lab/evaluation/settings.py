@@ -48,6 +48,10 @@ def check_training(config: Mapping[str, Any]) -> list[Problem]:
         return [Problem("evaluate", unread, "is read by no training", fix)]
     if node["tasks"]:
         return check(node)
+    if "benchmarks" in config["callbacks"]:
+        fix = "name one of conf/evaluate in trainer.benchmarks, or leave it out"
+        said = "has no benchmark of LightEval's to run on saved steps"
+        return [Problem("callbacks.benchmarks", None, said, fix)]
     fix = "name one of conf/evaluate in trainer.benchmarks, or leave it out"
     return [
         Problem(f"evaluate.{name}", node[name], "is read by no training without a benchmark", fix)

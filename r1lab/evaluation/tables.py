@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,7 +23,9 @@ def show(found: Mapping[str, dict[str, Any]], file: IO[str]) -> None:
     console.print(terminal(found))
     for task, one in found.items():
         spent = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in one["seconds"].items())
-        print(f"{task}: {spent}", file=file)
+        counts = one["answers"]
+        kept = f", {counts['kept']} kept from before" if counts["kept"] else ""
+        print(f"{task}: {counts['asked']} answers asked{kept}; {spent}", file=file)
     for task, one in found.items():
         for warning in one["warnings"]:
             print(f"r1lab: warning: {task}: {warning}", file=file)
@@ -57,26 +58,26 @@ _HEAD = (
 
 
 def _cells(metrics: Mapping[str, float]) -> list[str]:
-    ks = [int(name[5:]) for name in metrics if name.startswith("pass@") and name[5:].isdigit()]
-    most = max(ks)
-    at_k = [f"{_percent(metrics[f'{name}@{most}'])} (k={most})" for name in ("pass", "maj")]
+    most = int(metrics["samples"])
+    several = [f"strict/{name}_at_{most}" for name in ("pass", "majority")]
     return [
-        f"{metrics['questions']:.0f} x {metrics['samples']:.0f}",
-        _interval(metrics, "pass@1"),
-        _interval(metrics, "lenient"),
-        *(at_k if most > 1 else ["-", "-"]),
-        _percent(metrics["truncated"]),
-        _percent(metrics["no_answer"]),
-        f"{metrics['mean_tokens']:.0f}",
+        f"{metrics['questions']:.0f} x {most}",
+        _interval(metrics, "strict/pass_at_1"),
+        _interval(metrics, "lenient/pass_at_1"),
+        *(f"{_percent(metrics, name)} (k={most})" if most > 1 else "-" for name in several),
+        _percent(metrics, "truncated"),
+        _percent(metrics, "no_answer"),
+        f"{metrics['mean_tokens']:.0f}" if "mean_tokens" in metrics else "-",
     ]
 
 
 def _interval(metrics: Mapping[str, float], name: str) -> str:
-    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
-    if math.isnan(low):
-        return _percent(metrics[name])
-    return f"{_percent(metrics[name])} [{100 * low:.1f}, {100 * high:.1f}]"
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    if low is None or high is None:  # one question
+        return _percent(metrics, name)
+    return f"{_percent(metrics, name)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:.1f}%"
+def _percent(metrics: Mapping[str, float], name: str) -> str:
+    """What nothing is known of has no metric."""
+    return f"{100 * metrics[name]:.1f}%" if name in metrics else "-"
