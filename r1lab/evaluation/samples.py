@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,29 +49,25 @@ class Samples:
     path: str = ""
 
     @property
-    def count(self) -> int:
-        """How many answers there are."""
-        return sum(text is not None for text in self.texts.flat)
-
-    @property
     def most(self) -> int:
         """Samples a question, of the one that has the most."""
         return int(self.texts.shape[1])
 
     def only(self, rows: list[int]) -> Samples:
         """The same answers, to these questions, in this order."""
-        return Samples(
-            self.task,
-            [self.ids[row] for row in rows],
-            [self.questions[row] for row in rows],
-            [self.golds[row] for row in rows],
-            {name: values[rows] for name, values in self.scores.items()},
-            self.truncated[rows],
-            self.tokens[rows],
-            self.texts[rows],
-            self.settings,
-            self.path,
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            questions=[self.questions[row] for row in rows],
+            golds=[self.golds[row] for row in rows],
+            scores={name: values[rows] for name, values in self.scores.items()},
+            truncated=self.truncated[rows],
+            tokens=self.tokens[rows],
+            texts=self.texts[rows],
         )
+
+    def with_settings(self, settings: dict[str, Any]) -> Samples:
+        return replace(self, settings=settings)
 
 
 def read(folder: Path) -> Samples:
