@@ -60,6 +60,7 @@ verbs
             object); the same line again asks nothing twice
   serve     start an engine for model=RUN|RUN@last|FOLDER|HUB_ID|NAME, until Ctrl-C (--json: one
             line once it answers)
+  compare   two evaluations, question by question (`compare --help`)
   rewards   score completions, audit golds, play known hacks (`rewards --help`)
   sweep     status, resume, cancel, table of a sweep's folder (`sweep --help`)
 
@@ -81,6 +82,7 @@ examples
   python -m r1lab sweep status outputs/sweeps/NAME
   python -m r1lab serve model=outputs/RUN engine=vllm
   python -m r1lab evaluate model=outputs/RUN 'evaluate=[aime24,math_500]'
+  python -m r1lab compare outputs/RUN_A outputs/RUN_B
   python -m r1lab rewards score answers.jsonl 'rewards=[accuracy,cosine]'
 """
 _GROUPS = (
@@ -139,6 +141,10 @@ def _run(arguments: list[str]) -> int:
         from r1lab.lab.command import main as lab
 
         return lab(rest)
+    if verb == "compare":
+        from r1lab.evaluation.compare_command import main as compare
+
+        return compare(rest)
     if verb == "sweep":
         from r1lab.sweep.command import main as sweep
 

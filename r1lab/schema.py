@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from r1lab.launch import slurm_config
 
-VERBS = ("train", "plan", "evaluate", "serve", "rewards", "sweep")
+VERBS = ("train", "plan", "evaluate", "serve", "compare", "rewards", "sweep")
 
 
 @dataclass

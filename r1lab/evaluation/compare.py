@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -107,7 +107,7 @@ def to_json(value: Any) -> Any:
         return {name: to_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
-    return to_json(asdict(value)) if isinstance(value, Task) else value
+    return value
 
 
 def _tasks(
@@ -199,17 +199,17 @@ def _unequal(pairs: Iterable[_Pair]) -> list[Problem]:
 
 def shown(values: tuple[Any, Any]) -> tuple[str, str]:
     """Two values in a line each; long texts from a little before where they differ."""
-    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
-    if max(map(len, texts)) <= _SHOWN:
-        return tuple(map(repr, texts)) if all(isinstance(v, str) for v in values) else (*texts,)  # type: ignore[return-value]
-    pairs = enumerate(zip(*texts, strict=False))
-    at = next((place for place, (a, b) in pairs if a != b), min(map(len, texts)))
-    start = max(0, at - _SHOWN // 3)
-    cut = [text[start : start + _SHOWN] for text in texts]
-    before = "..." if start else ""
+    texts = [json.dumps(value, ensure_ascii=False) for value in values]
+    start = 0
+    if max(map(len, texts)) > _SHOWN:
+        pairs = enumerate(zip(*texts, strict=False))
+        at = next((place for place, (a, b) in pairs if a != b), min(map(len, texts)))
+        start = max(0, at - _SHOWN // 3)
     one, two = (
-        before + repr(part) + ("..." if start + _SHOWN < len(text) else "")
-        for part, text in zip(cut, texts, strict=True)
+        ("..." if start else "")
+        + text[start : start + _SHOWN]
+        + ("..." if len(text) > start + _SHOWN else "")
+        for text in texts
     )
     return one, two
 
@@ -246,10 +246,11 @@ def _compared(pair: _Pair, flips_by: str) -> Task:
 
 def _scored(first: Floats, second: Floats) -> Score:
     """Both estimates are of the questions that both judged."""
-    means = statistics.question_means(first), statistics.question_means(second)
-    unknown = numpy.isnan(means[0]) | numpy.isnan(means[1])
+    one, two = statistics.question_means(first), statistics.question_means(second)
+    unknown = numpy.isnan(one) | numpy.isnan(two)
     return Score(
-        *(statistics.estimate(numpy.where(unknown, numpy.nan, one)) for one in means),
+        statistics.estimate(numpy.where(unknown, numpy.nan, one)),
+        statistics.estimate(numpy.where(unknown, numpy.nan, two)),
         statistics.difference(first, second),
         int(unknown.sum()),
     )
@@ -263,9 +264,9 @@ def _flips(first: Samples, second: Samples, by: str) -> list[Flip]:
     flipped &= ~(numpy.isnan(means[0]) | numpy.isnan(means[1]))
     found = []
     for row in numpy.flatnonzero(flipped):
-        texts = tuple(
-            _typical(samples.texts[row], score[row], mean[row])
-            for samples, score, mean in zip((first, second), scores, means, strict=True)
+        texts = (
+            _typical(first.texts[row], scores[0][row], means[0][row]),
+            _typical(second.texts[row], scores[1][row], means[1][row]),
         )
         found.append(
             Flip(
@@ -274,7 +275,7 @@ def _flips(first: Samples, second: Samples, by: str) -> list[Flip]:
                 first.golds[row],
                 (float(means[0][row]), float(means[1][row])),
                 (final_answer(texts[0]), final_answer(texts[1])),
-                (texts[0], texts[1]),
+                texts,
             )
         )
     return sorted(found, key=lambda flip: -abs(flip.scores[1] - flip.scores[0]))
