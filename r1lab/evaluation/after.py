@@ -73,7 +73,7 @@ def _run(
 
     for model in kept_steps(folder):
         step = step_of(model.parent)
-        called = f"{folder.name}, step {step}"
+        called = f"{folder.name}-{model.parent.name}"  # as `model=RUN@STEP` calls it
         measured(model, Place(model.parent, "benchmark", folder), step, called)
         shutil.rmtree(model)
     step = int(json.loads((folder / "trainer_state.json").read_text())["global_step"])

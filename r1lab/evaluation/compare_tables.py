@@ -12,9 +12,12 @@ from r1lab.evaluation.statistics import CONFIDENCE, POWER, Estimate
 if TYPE_CHECKING:
     from rich.table import Table
 
-WIDTH = 100
-_HEAD = ("benchmark", "score", "A", "B", "B - A", "p", "detectable")
+#: The terminal's columns that are used; numbers that are cut off are worse than long lines.
+LEAST, MOST = 86, 100
+_HEAD = ("score", "A", "B", "B - A", "p", "MDE")
 _FLIPS = ("question", "A", "B", "gold", "answer of A", "answer of B")
+#: Columns that are words.
+_TEXTS = ("score", "question", "gold", "answer of A", "answer of B")
 #: Characters of an id, a gold and an answer in the table of flips.
 _ID, _GOLD, _ANSWER = 16, 14, 18
 _ALPHA = 1.0 - CONFIDENCE
@@ -25,131 +28,118 @@ def show(names: tuple[str, str], found: Sequence[Task], flips: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console()
-    console.width = max(min(console.width, WIDTH), 80)
+    console = Console(highlight=False)
+    console.width = max(min(console.width, MOST), LEAST)
     for letter, name in zip("AB", names, strict=True):
         console.print(Text(f"{letter}  {name}"), soft_wrap=True)
-    console.print()
-    console.print(_table(_HEAD, _rows(found), text_columns=2))
-    for line in notes(found):
-        console.print(Text(line))
     for task in found:
-        console.print(Text(f"\n{_flipped(task)}"))
+        console.print(Text(f"\n{_title(task)}", style="bold"))
+        console.print(_table(_HEAD, _rows(task)))
+        for line in notes(task):
+            console.print(Text(line))
         if task.flips[:flips]:
-            console.print(_table(_FLIPS, _flip_rows(task, flips), text_columns=1))
+            console.print(_table(_FLIPS, _flip_rows(task, flips)))
         if len(task.flips) > flips:
-            console.print(f"and {len(task.flips) - flips} more (--flips, --json)")
+            console.print(f"and {len(task.flips) - flips} more (--flips N, --json)")
+    console.print(Text("\n" + "\n".join(_legend(found))))
 
 
 def markdown(names: tuple[str, str], found: Sequence[Task], flips: int) -> str:
-    """The same tables and notes."""
-    lines = [f"A: `{names[0]}`  ", f"B: `{names[1]}`", ""]
-    lines += [*_marked(_HEAD, _rows(found), text_columns=2), ""]
-    lines += [f"- {line}" for line in notes(found)]
+    """The same, for a model card or an issue."""
+    lines = [f"A: `{names[0]}`  ", f"B: `{names[1]}`"]
     for task in found:
-        lines += ["", _flipped(task)]
+        lines += ["", f"**{_title(task)}**", "", *_marked(_HEAD, _rows(task)), ""]
+        lines += [f"- {line}" for line in notes(task)]
         if task.flips[:flips]:
-            lines += ["", *_marked(_FLIPS, _flip_rows(task, flips), text_columns=1)]
-    return "\n".join([*lines, ""])
+            lines += ["", *_marked(_FLIPS, _flip_rows(task, flips))]
+    return "\n".join([*lines, "", *_legend(found), ""])
 
 
-def notes(found: Sequence[Task]) -> list[str]:
+def notes(task: Task) -> list[str]:
     """What the numbers mean, and all that a reader must know before believing them."""
-    lines = [line for task in found for line in _verdicts(task)]
-    tests = len(found)
-    if tests > 1:
-        lines.append(
-            f"{tests} benchmarks are {tests} chances to be lucky: a p below {_ALPHA / tests:.2g} "
-            f"keeps the chance of any false alarm at {_ALPHA:.0%} (Bonferroni)"
-        )
-    for task in found:
-        lines += _doubts(task)
-    return lines
-
-
-def _verdicts(task: Task) -> list[str]:
-    lines = []
-    for name, score in task.scores.items():
-        size, p = score.difference.estimate.value, score.difference.p_value
-        if math.isnan(size):
-            said = "nothing was judged in both"
-        elif not score.difference.differing:
-            said = "no question differs"
-        elif p <= _ALPHA:
-            said = f"B is {'better' if size > 0 else 'worse'} by {abs(100 * size):.1f} points"
-        else:
-            said = f"no difference is shown{_blind(score)}"
-        lines.append(f"{task.task} ({name}): {said}")
-    return lines
-
-
-def _blind(score: Score) -> str:
-    size = score.difference.detectable
-    if math.isnan(size):
-        return "; these questions are too few to show any"
-    return f"; one of {100 * size:.1f} points would be found {POWER:.0%} of the time"
-
-
-def _doubts(task: Task) -> list[str]:
-    lines = []
+    lines = [f"{name}: {_verdict(score)}" for name, score in task.scores.items()]
     for key, values in task.differing.items():
         one, two = shown(values)
-        lines.append(f"warning: {task.task}: {key} was {one} in A and {two} in B")
+        lines.append(f"warning: {key} was {one} in A and {two} in B")
     if task.unknown:
         roots = list(dict.fromkeys(key.partition(".")[0] for key in task.unknown))
-        lines.append(f"warning: {task.task}: only one of the two recorded: {', '.join(roots)}")
+        lines.append(f"warning: only one of the two recorded all of: {', '.join(roots)}")
     for letter, ids in zip("AB", task.only, strict=True):
         if ids:
-            lines.append(
-                f"warning: {task.task}: left out, for only {letter} has them: {len(ids)} questions "
-                f"({listed(ids)})"
-            )
+            lines.append(f"warning: {len(ids)} questions are left out, only {letter} has them")
+            lines[-1] += f" ({listed(ids)})"
     for name, score in task.scores.items():
         if score.unjudged:
-            lines.append(
-                f"warning: {task.task} ({name}): left out, for no sample was judged in one of the "
-                f"two: {score.unjudged} questions"
-            )
-    for letter, share in zip("AB", task.truncated, strict=True):
-        if share:
-            lines.append(f"{task.task}: {share:.1%} of the answers of {letter} were cut by length")
+            said = "questions are left out, for no sample was judged in one of the two"
+            lines.append(f"warning: {name}: {score.unjudged} {said}")
+    lines += _means(task)
+    if task.texts and task.same_texts == task.texts:
+        lines.append("warning: all answers are the same word for word: is it the same model?")
+    better = sum(flip.scores[1] > flip.scores[0] for flip in task.flips)
+    worse = len(task.flips) - better
+    solved = "" if max(task.samples) == 1 else " (by half of the samples or more)"
+    lines.append(f"questions solved{solved} only by B: {better}, only by A: {worse}")
+    return lines
+
+
+def _verdict(score: Score) -> str:
+    size, least = score.difference.estimate.value, score.difference.detectable
+    if math.isnan(size):
+        return "nothing was judged in both"
+    if score.difference.p_value <= _ALPHA:
+        return f"B is {'better' if size > 0 else 'worse'} by {abs(100 * size):.1f} points"
+    if not score.difference.differing:
+        return "no question differs"
+    if math.isnan(least):
+        return "no difference is shown, and these questions are too few to show one"
+    found = f"one of {100 * least:.1f} points would be found {POWER:.0%} of the time"
+    return f"no difference is shown; {found}"
+
+
+def _means(task: Task) -> list[str]:
+    """Of truncation and length, in one line; nothing where nothing is known."""
+    parts = []
+    if None not in task.truncated:
+        one, two = task.truncated
+        parts.append(f"cut by length: {one:.1%} in A, {two:.1%} in B")
     if None not in task.mean_tokens:
         one, two = task.mean_tokens
-        lines.append(f"{task.task}: {one:.0f} tokens an answer in A, {two:.0f} in B")
-    if task.same_texts:
+        parts.append(f"tokens an answer: {one:.0f} in A, {two:.0f} in B")
+    return ["; ".join(parts)] if parts else []
+
+
+def _legend(found: Sequence[Task]) -> list[str]:
+    lines = [
+        f"Percent and points, with {CONFIDENCE:.0%} bootstrap intervals over questions. MDE: the "
+        f"smallest true difference that is found {POWER:.0%} of the time (two-sided {_ALPHA:.0%})."
+    ]
+    if len(found) > 1:
         lines.append(
-            f"{task.task}: {task.same_texts} of {task.texts} answers are the same word for word"
+            f"{len(found)} benchmarks are {len(found)} chances to be lucky: p below "
+            f"{_ALPHA / len(found):.2g} keeps the chance of any false alarm at {_ALPHA:.0%} "
+            "(Bonferroni)."
         )
     return lines
 
 
-def _flipped(task: Task) -> str:
-    better = sum(flip.scores[1] > flip.scores[0] for flip in task.flips)
-    worse = len(task.flips) - better
-    most = max(task.samples)
-    solved = "" if most == 1 else " (solved: right in at least half of the samples)"
-    return f"{task.task}: {better} questions solved only by B, {worse} only by A{solved}"
+def _title(task: Task) -> str:
+    one, two = task.samples
+    each = f"{one}" if one == two else f"{one} and {two}"
+    return f"{task.task}: {task.questions} questions x {each} samples"
 
 
-def _rows(found: Sequence[Task]) -> list[list[str]]:
-    rows = []
-    for task in found:
-        one, two = task.samples
-        label = f"{task.task} {task.questions} x {one if one == two else f'{one}/{two}'}"
-        for name, score in task.scores.items():
-            rows.append(
-                [
-                    label,
-                    name,
-                    _estimate(score.first),
-                    _estimate(score.second),
-                    _estimate(score.difference.estimate, sign="+"),
-                    _p(score.difference.p_value),
-                    _points(score.difference.detectable),
-                ]
-            )
-            label = ""
-    return rows
+def _rows(task: Task) -> list[list[str]]:
+    return [
+        [
+            name,
+            _estimate(score.first),
+            _estimate(score.second),
+            _estimate(score.difference.estimate, sign="+"),
+            _p(score.difference.p_value),
+            _points(score.difference.detectable),
+        ]
+        for name, score in task.scores.items()
+    ]
 
 
 def _flip_rows(task: Task, count: int) -> list[list[str]]:
@@ -190,20 +180,19 @@ def _tail(text: str, width: int) -> str:
     return clean if len(clean) <= width else f"...{clean[3 - width :]}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> Table:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(head):
-        left = place < text_columns or name.startswith(("answer", "gold"))
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    for name in head:
+        table.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
     return table
 
 
-def _marked(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> list[str]:
-    rule = ["---" if place < text_columns else "---:" for place in range(len(head))]
+def _marked(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---" if name in _TEXTS else "---:" for name in head]
     lines = [head, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]

@@ -26,8 +26,8 @@ from r1lab.record.provenance import versions
 if TYPE_CHECKING:
     from r1lab.tracking import Tracker
 
-#: Fields of the ``engine`` node that change no answer.
-_WHERE = ("url", "host", "port", "start_timeout")
+#: Fields of the ``engine`` node that change no answer, or are in the engine's name.
+_WHERE = ("kind", "url", "host", "port", "start_timeout")
 #: Of a model's context that a prompt may need where answers could fill all of it: a share of it,
 #: and tokens at most.
 _PROMPT_SHARE, _PROMPT_TOKENS = 4, 2048
@@ -62,13 +62,11 @@ def requests(
     node: Mapping[str, Any], engine_node: Mapping[str, Any], engine: Engine, model: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """By task, all that its answers depend on."""
-    external = isinstance(engine, ExternalServer)
-    kept = {k: v for k, v in engine_node.items() if k not in _WHERE and v not in (None, {})}
     # A folder may move: its weights say what it is.
     named = () if model.get("weights") and not model.get("revision") else ("id", "revision")
     common = {
         "model": {k: model.get(k) for k in (*named, "weights", "chat_template")},
-        "engine": {"name": "external" if external else engine.name, **kept},
+        "engine": _of_engine(engine, engine_node),
         "system_prompt": node["system_prompt"],
         "seed": node["seed"],
     }
@@ -77,6 +75,15 @@ def requests(
         asked = settings.asked(node, name)
         found[name] = {**asked, "data": _data(asked["data"]), **common}
     return found
+
+
+def _of_engine(engine: Engine, node: Mapping[str, Any]) -> dict[str, Any]:
+    """Its name with its version, and what is set of it; of another's server nothing is known."""
+    name = "external" if isinstance(engine, ExternalServer) else engine.name
+    return {
+        "name": name,
+        **{k: v for k, v in node.items() if k not in _WHERE and v not in (None, {})},
+    }
 
 
 def _data(path: str | None) -> dict[str, Any] | None:
@@ -159,10 +166,7 @@ def _job(asked: Asked, place: Place, tasks: Sequence[str]) -> dict[str, Any]:
         "output": str(place.folder),
         "settings": {
             "model": model,
-            "engine": {
-                "name": "external" if isinstance(engine, ExternalServer) else engine.name,
-                **{k: v for k, v in asked.engine_node.items() if k not in _WHERE},
-            },
+            "engine": _of_engine(engine, asked.engine_node),
             "context": context,
             "versions": versions(),
             "command": asked.command,

@@ -109,7 +109,7 @@ def summarize(
         task=samples.task,
         questions=len(samples.ids),
         samples=samples.most,
-        answers=samples.count,
+        answers=int(present.sum()),
         scores=scores,
         format_gap=_gap(*both) if len(both) == 2 else None,
         truncated=mean(samples.truncated),
