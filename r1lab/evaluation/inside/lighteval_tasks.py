@@ -10,8 +10,8 @@ What is scored is each single answer, and a task's score is the mean over all of
 own ``avg@n`` scores reasoning together with the answer, and its ``pass@k`` keeps no single scores.
 """
 
-from __future__ import annotations
-
+# No "from __future__ import annotations": LightEval loads the file without a place in sys.modules,
+# where dataclasses would look for what a quoted annotation means (and pickle for a class).
 import hashlib
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -300,7 +300,7 @@ class Marker:
         """The mark of the answer in hand; a process that died over it could not read it."""
         index, self.index = self.index, -1
         try:
-            return index, self.line.recv()
+            return index, Mark(*self.line.recv())
         except (EOFError, ConnectionResetError):
             self.dead = True
             return index, Mark(0.0, problem="the process that read the answer died")
@@ -320,7 +320,7 @@ def _serve(line: Connection, match: dict[str, Any], answers: list[tuple[Doc, str
             # Its end of the pipe was inherited by the processes forked since: no end of file comes.
             if os.getppid() != parent:
                 return
-        line.send(mark(metric, *answers[line.recv()]))
+        line.send(astuple(mark(metric, *answers[line.recv()])))
 
 
 # The wording of OpenAI's simple-evals, which published GPQA scores are made with.
