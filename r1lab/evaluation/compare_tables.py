@@ -125,7 +125,8 @@ def _legend(found: Sequence[Task]) -> list[str]:
 def _title(task: Task) -> str:
     one, two = task.samples
     each = f"{one}" if one == two else f"{one} and {two}"
-    return f"{task.task}: {task.questions} questions x {each} samples"
+    many = "sample" if each == "1" else "samples"
+    return f"{task.task}: {task.questions} questions x {each} {many}"
 
 
 def _rows(task: Task) -> list[list[str]]:
