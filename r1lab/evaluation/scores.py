@@ -72,6 +72,8 @@ def score(folder: Path, answers: str, max_new_tokens: int) -> tuple[dict[str, fl
 
     Answers that the verifier finds equal vote together.
     """
+    import pandas
+
     from r1lab.evaluation import samples, summary, voting
 
     found = samples.read(folder)
@@ -79,6 +81,9 @@ def score(folder: Path, answers: str, max_new_tokens: int) -> tuple[dict[str, fl
     cut = found.tokens[found.truncated == 1]
     longest = float(cut.max()) if len(cut) else math.nan
     metrics = summary.summarize(found, labels).metrics()
+    # What the benchmark's parser does not read; ours takes a lone line for an answer.
+    read = pandas.read_parquet(folder / samples.TABLE, columns=["extracted"])["extracted"]
+    metrics["no_answer"] = float(read.isna().mean())
     return metrics, _warnings(metrics, longest, max_new_tokens)
 
 
@@ -98,8 +103,8 @@ def _warnings(metrics: dict[str, float], longest: float, most: int) -> list[str]
         )
     if metrics["no_answer"] >= _MANY_SILENT:
         warnings.append(
-            f"in {metrics['no_answer']:.0%} of the texts no answer was found: see samples.parquet "
-            "(is it the right chat template?)"
+            f"in {metrics['no_answer']:.0%} of the answers the benchmark's parser found none: see "
+            "samples.parquet (is it the right chat template?)"
         )
     if metrics["lenient/unjudged"]:
         warnings.append(
