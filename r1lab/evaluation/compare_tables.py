@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 #: The terminal's columns that are used; numbers that are cut off are worse than long lines.
-LEAST, MOST = 86, 100
+LEAST, MOST = 84, 100
 _HEAD = ("score", "A", "B", "B - A", "p", "MDE")
 _FLIPS = ("question", "A", "B", "gold", "answer of A", "answer of B")
 #: Columns that are words.
@@ -185,7 +185,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in head:
         table.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=True)
     for row in rows:

@@ -112,9 +112,9 @@ def from_table(
         row = frame[again].iloc[0]
         said = f"holds sample {row['sample']} of question {row['question_id']} twice"
         raise ConfigError(Problem(path or "samples", None, said, "evaluate again"))
+    ids = list(dict.fromkeys(frame["question_id"]))
     frame = frame.sort_values("sample", kind="stable")
     columns = frame.groupby("question_id", sort=False).cumcount().to_numpy()
-    ids = list(dict.fromkeys(frame.sort_index()["question_id"]))
     places = {name: row for row, name in enumerate(ids)}
     rows = numpy.array([places[name] for name in frame["question_id"]])
     shape = len(ids), int(columns.max()) + 1
