@@ -150,8 +150,8 @@ class Evaluate:
     temperature: float = 0.6
     top_p: float = 0.95
     max_new_tokens: int = 32768
-    system_prompt: str | None = None
-    seed: int = 42  # of sampling, and of the order of GPQA's choices
+    system_prompt: str | None = None  # open_r1, boxed, or the text
+    seed: int = 42  # of sampling
     concurrency: int = 64  # requests at a time
     timeout: float = 3600.0  # seconds for one answer
     again: bool = False  # ask anew, beside finished answers; at temperature 0 both are compared

@@ -19,7 +19,7 @@ from r1lab.engines.base import Engine
 from r1lab.engines.check import check as check_engine
 from r1lab.engines.external import ExternalServer
 from r1lab.errors import INTERRUPTED, ConfigError, Problem, RunFailed
-from r1lab.evaluation import environment, identity, measure, settings, tables
+from r1lab.evaluation import environment, identity, jobs, measure, settings, tables
 from r1lab.evaluation import place as places
 from r1lab.evaluation import scores as scores_of
 from r1lab.evaluation.measure import Asked
@@ -38,9 +38,10 @@ _READ = (
     *("model.id", "model.name", "model.revision", "model.trust_remote_code"),
     *("model.chat_template", "model.arch", "model.license"),
     *("hardware.kind", "hardware.device", "hardware.processes"),
-    *("hardware.gpu", "hardware.gpu_memory_gib"),
+    *("hardware.gpu", "hardware.gpu_memory_gib", "hydra/launcher"),
 )
-_BELOW = ("engine.", "evaluate.", "tracking.")
+_BELOW = ("engine.", "evaluate.", "tracking.", "hydra.launcher.")
+_MANY = 10**6
 #: MLflow's words for how a run ended.
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
@@ -54,6 +55,8 @@ def evaluate(overrides: Sequence[str], dirs: Sequence[str], as_json: bool, comma
     problems = {p.key: p for p in [*_check(config), *unread(overrides, _READ, _BELOW, "evaluate")]}
     if problems:
         raise ConfigError(problems.values())
+    if jobs.wanted(overrides):
+        return _as_jobs(config, found, served, as_json, command, overrides, dirs)
     with stopped_by_signals():
         try:
             return _evaluate(config, found, served, as_json, command)
@@ -98,6 +101,70 @@ def _check(config: dict[str, Any]) -> list[Problem]:
     return [*problems, writable] if writable else problems
 
 
+def _as_jobs(
+    config: dict[str, Any],
+    found: reference.Found | None,
+    served: str | None,
+    as_json: bool,
+    command: str,
+    overrides: Sequence[str],
+    dirs: Sequence[str],
+) -> int:
+    """One job of the scheduler's for each benchmark, and the table of all when they have ended."""
+    if config["hardware"]["device"] == "auto" and not config["engine"]["url"]:
+        fix = "set hardware=single_gpu (with hardware.processes=N for more), or hardware=cpu"
+        said = "would be this machine's, and the jobs run elsewhere"
+        raise ConfigError(Problem("hardware.device", "auto", said, fix))
+    environment.python(_note)  # the machines of a cluster may have no network
+    asked, place, _ = _prepare(config, found, served, command, Path(), elsewhere=True)
+    launcher = jobs.launcher(overrides, dirs)
+    left = [task for task in asked.tasks if scores_of.read(place.folder / task) is None]
+    for line in _intent(asked, place, found):
+        _note(line)
+    _close(_open(config, place, command), place, "FINISHED")  # one record, made before the jobs
+    gpus = config["hardware"]["processes"] if config["hardware"]["device"] == "cuda" else None
+    submitted = jobs.submit(launcher, overrides, dirs, left, place.folder, gpus)
+    if not launcher["wait"]:
+        _note("the same line without hydra.launcher.wait=false waits and shows the table")
+        return 0
+    failed = jobs.wait(submitted)
+    done = measure.written(place, asked.tasks, asked)
+    if done and not as_json:
+        tables.show(done, sys.stdout)
+    elif done:
+        print(json.dumps({"folder": str(place.folder), "scores": done}))
+    if failed:
+        said = "; ".join(f"{task}: {why}" for task, why in failed.items())
+        raise RunFailed(f"{said}\n    fix: the same line again runs what is missing")
+    return 0
+
+
+def _prepare(
+    config: dict[str, Any],
+    found: reference.Found | None,
+    served: str | None,
+    command: str,
+    python: Path,
+    elsewhere: bool = False,
+) -> tuple[Asked, Place, Place | None]:
+    """What is asked, where it goes (claimed), and what it is asked again beside.
+
+    ``elsewhere``: the engine will run on another machine, whose GPUs are not seen here.
+    """
+    from rich.console import Console
+
+    output = Path(config["output_dir"]).expanduser().absolute()
+    engine, model, folder = _engine(config, found, served, output, elsewhere)
+    node = config["evaluate"]
+    wanted = measure.requests(node, config["engine"], engine, model)
+    place, before = places.choose(
+        output, folder, model["name"], node["name"], wanted, node["again"]
+    )
+    places.remember(place, wanted)
+    watch = Watch(Console(stderr=True))
+    return Asked(node, config["engine"], engine, model, command, python, watch), place, before
+
+
 def _evaluate(
     config: dict[str, Any],
     found: reference.Found | None,
@@ -105,20 +172,8 @@ def _evaluate(
     as_json: bool,
     command: str,
 ) -> int:
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    python = environment.python(_note)
-    engine, model, folder = _engine(config, found, served, Path(config["output_dir"]))
-    node = config["evaluate"]
-    wanted = measure.requests(node, config["engine"], engine, model)
-    output = Path(config["output_dir"]).expanduser().absolute()
-    place, before = places.choose(
-        output, folder, model["name"], node["name"], wanted, node["again"]
-    )
-    places.remember(place, wanted)
-    asked = Asked(node, config["engine"], engine, model, command, python, Watch(console))
-    if all(scores_of.read(place.folder / task) for task in wanted):
+    asked, place, before = _prepare(config, found, served, command, environment.python(_note))
+    if all(scores_of.read(place.folder / task) for task in asked.tasks):
         _note("all of it was answered before (evaluate.again=true asks anew)")
     for line in _intent(asked, place, found):
         _note(line)
@@ -133,17 +188,22 @@ def _evaluate(
         if isinstance(failure, RunFailed):
             _note("r1lab: what was answered is kept: the same line again goes on from there")
         raise
-    measure.log(tracker, place, scores, _step(folder))
+    measure.log(tracker, place, scores, _step(Path(found.where) if found else None))
     _close(tracker, place, "FINISHED")
     if before is not None:
-        for task in [task for task in wanted if wanted[task]["temperature"] == 0]:
-            _note(measure.same_answers(before, place, task))
+        for task in asked.tasks:
+            if settings.asked(asked.evaluate, task)["temperature"] == 0:
+                _note(measure.same_answers(before, place, task))
     _show(scores, place, tracker, as_json)
     return 0
 
 
 def _engine(
-    config: dict[str, Any], found: reference.Found | None, served: str | None, output: Path
+    config: dict[str, Any],
+    found: reference.Found | None,
+    served: str | None,
+    output: Path,
+    elsewhere: bool,
 ) -> tuple[Engine, dict[str, Any], Path | None]:
     """The engine, not started; what the model is; and its folder, where that may be a run's."""
     folder = Path(found.where) if found and Path(found.where).is_dir() else None
@@ -153,17 +213,17 @@ def _engine(
             name = served or "model"
             return engine, {"id": served, "name": name, "weights": None}, None
         return engine, identity.of_model(reference.servable(config["model"])), folder
-    device = hardware.device(config)
+    device = config["hardware"]["device"] if elsewhere else hardware.device(config)
     model = reference.servable(config["model"])
     key, _ = api_key_for(config["engine"]["host"])
-    log = output.expanduser().absolute() / "evaluations" / "servers"
+    log = output / "evaluations" / "servers"
     name = f"{places.safe(model.name)}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     own = choose.make(
         config["engine"],
         model,
         {**resolve_hardware(config["hardware"]), "device": device},
         log / name,
-        visible=hardware.gpu_count(),
+        visible=_MANY if elsewhere else hardware.gpu_count(),
         verb="evaluate",
         api_key=key,
     )

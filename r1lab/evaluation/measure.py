@@ -67,7 +67,7 @@ def requests(
     common = {
         "model": {k: model.get(k) for k in (*named, "weights", "chat_template")},
         "engine": _of_engine(engine, engine_node),
-        "system_prompt": node["system_prompt"],
+        "system_prompt": settings.system_prompt(node),
         "seed": node["seed"],
     }
     found = {}
@@ -111,7 +111,7 @@ def measure(asked: Asked, place: Place) -> dict[str, dict[str, Any]]:
                 process.run(
                     asked.python,
                     job,
-                    place.folder,
+                    workplace(asked, place),
                     asked.engine,
                     lambda event: _hear(asked, event),
                     asked.script,
@@ -120,6 +120,11 @@ def measure(asked: Asked, place: Place) -> dict[str, dict[str, Any]]:
             for task in [task for task in missing if task in asked.events]:
                 _conclude(asked, place.folder / task, task, job)
     return written(place, asked.tasks, asked)
+
+
+def workplace(asked: Asked, place: Place) -> Path:
+    """Where journal, job and log are: a command for one task has its own, beside others'."""
+    return place.folder / asked.tasks[0] if len(asked.tasks) == 1 else place.folder
 
 
 def _hear(asked: Asked, event: dict[str, Any]) -> None:
@@ -161,9 +166,10 @@ def _job(asked: Asked, place: Place, tasks: Sequence[str]) -> dict[str, Any]:
             "top_p": node["top_p"],
             "seed": node["seed"],
         },
-        "system_prompt": node["system_prompt"],
+        "system_prompt": settings.system_prompt(node),
         "choice_seed": 0,
         "output": str(place.folder),
+        "journal": str(workplace(asked, place) / "answers.jsonl"),
         "settings": {
             "model": model,
             "engine": _of_engine(engine, asked.engine_node),

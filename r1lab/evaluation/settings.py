@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab import rundir, schema
+from r1lab.data.prompts import PROMPTS
 from r1lab.errors import Problem, suggest
 
 #: What reads an answer for the lenient score: the verifier, or the letter of an option.
@@ -110,6 +111,12 @@ def data_of(name: str, task: Mapping[str, Any], folder: str | None) -> str | Non
         if path.exists():
             return str(path)
     return None
+
+
+def system_prompt(node: Mapping[str, Any]) -> str | None:
+    """The text; ``open_r1`` and ``boxed`` are names, as they are in ``data``."""
+    given = node["system_prompt"]
+    return None if given is None else PROMPTS.get(given, given)
 
 
 def asked(node: Mapping[str, Any], name: str) -> dict[str, Any]:

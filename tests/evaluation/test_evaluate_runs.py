@@ -19,7 +19,6 @@ from tests import running
 from tests.conftest import Cli
 from tests.evaluation import generated
 from tests.evaluation.lighteval_process import Served, interpreter, serving
-from tests.evaluation.test_lighteval import letter
 
 pytestmark = pytest.mark.evaluation
 
@@ -52,10 +51,7 @@ def canary(data: Path) -> dict[str, list[Any]]:
     for name in FOUR:
         make, _ = generated.SCHEMAS[name]
         for row in [make(index) for index in range(3)]:
-            if name == "gpqa_diamond":
-                table[row["Question"]] = [f"Counting them.\nAnswer: {letter(row)}"]
-            else:
-                table[row["problem"]] = [generated.right(name, row)]
+            table[generated.question(row)] = [generated.right(name, row)]
     return table
 
 
