@@ -1,19 +1,22 @@
-"""Train the pretrained SmolLM2 on one-digit sums with several seeds, and print what it gained.
+"""Train the pretrained SmolLM2 on one-digit sums with several seeds, and show what it gained.
 
     make smollm2
-    python benchmarks/smollm2.py --seeds 1 2 3
+    python benchmarks/smollm2.py --seeds 1 2 3 --output docs/smollm2.png
 
 Runs ``experiment=smollm2_sums``, the committed one, once for each seed; words after ``--`` are
-added to its command (``-- hardware=single_gpu``). Prints a markdown table of held-out accuracy
-before and after, and the gain. A row's intervals are 95% bootstrap intervals over the held-out
-problems; the gain's pairs each problem with itself. The last row's are 95% t intervals over the
-seeds. Runs that are finished are read, not repeated.
+added to its command (``-- hardware=single_gpu``). Draws the curves, and prints a markdown table of
+held-out accuracy before and after, and the gain. A row's intervals are 95% bootstrap intervals over
+the held-out problems; the gain's pairs each problem with itself. The last row's are 95% t intervals
+over the seeds. Of a + b and b + a one may be trained on and the other held out: "new pairs" is the
+accuracy after training on those sums of which neither was. Runs that are finished are read, not
+repeated. Needs matplotlib (the extra ``plots``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,31 +25,47 @@ import numpy
 import pandas
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.curve import t_interval, train
+from benchmarks.curve import draw, t_interval, train
+from r1lab import targets
 from r1lab.evaluation.heldout import interval
 
 COMMAND = ["experiment=smollm2_sums"]
 
 
-def problem_means(run: Path, name: str) -> Any:
-    """The share of right answers to each held-out problem, in the order of the problems."""
+def operands(question: str) -> frozenset[str]:
+    """The numbers of a question, in no order."""
+    return frozenset(re.findall(r"\d+", question))
+
+
+def by_problem(run: Path, name: str) -> Any:
+    """The share of right answers to each held-out problem: a Series indexed by question."""
     rows = pandas.read_parquet(run / "evaluation" / f"{name}.parquet")
-    return rows.groupby("problem")["correct"].mean().sort_index().to_numpy()
+    return rows.groupby("prompt", sort=False)["correct"].mean()
+
+
+def new_pairs(run: Path, scores: Any) -> Any:
+    """The ``scores`` of questions whose operands no training problem has, in either order."""
+    data = json.loads((run / "plan.json").read_text())["config"]["data"]
+    trained = {operands(text) for text in targets.build(data).load()["train"]["question"]}
+    return scores[[operands(question) not in trained for question in scores.index]]
 
 
 def table(runs: dict[int, Path]) -> str:
     """Markdown rows by seed, then the mean over seeds."""
-    titles = "seed, accuracy before, accuracy after, gain, tokens before, tokens after, wall (s)"
-    lines = [f"| {titles.replace(', ', ' | ')} |", "|---|---|---|---|---|---|---|"]
-    means: dict[str, list[float]] = {"before": [], "after": [], "gain": []}
+    titles = ["seed", "before", "after", "gain", "after, new pairs"]
+    titles += ["tokens before", "tokens after", "wall, s"]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    means: dict[str, list[float]] = {title: [] for title in titles[1:5]}
     for seed, run in runs.items():
-        before, after = (problem_means(run, name) for name in ("heldout_before", "heldout"))
-        found = json.loads((run / "metrics.json").read_text())
+        before, after = by_problem(run, "heldout_before"), by_problem(run, "heldout")
         cells = [str(seed)]
-        for name, values in (("before", before), ("after", after), ("gain", after - before)):
-            low, high = interval(values)
-            means[name].append(float(values.mean()))
-            cells.append(f"{values.mean():.3f} [{low:.3f}, {high:.3f}]")
+        for title, scores in zip(
+            means, (before, after, after - before, new_pairs(run, after)), strict=True
+        ):
+            low, high = interval(scores.to_numpy())
+            means[title].append(float(scores.mean()))
+            cells.append(f"{scores.mean():.3f} [{low:.3f}, {high:.3f}]")
+        found = json.loads((run / "metrics.json").read_text())
         cells += [f"{found[f'{name}/mean_tokens']:.1f}" for name in ("heldout_before", "heldout")]
         cells.append(f"{float((run / 'wall.txt').read_text()):.0f}")
         lines.append(f"| {' | '.join(cells)} |")
@@ -61,12 +80,14 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--folder", type=Path, default=Path("outputs/smollm2_sums"))
+    parser.add_argument("--output", type=Path, default=Path("docs/smollm2.png"))
     parser.add_argument("overrides", nargs="*", help="added to the command, after --")
     given = parser.parse_args()
     command = [*COMMAND, *given.overrides]
     folder = given.folder.absolute()
     runs = {seed: train(folder, seed, command) for seed in given.seeds}
     print(table(runs))
+    draw(runs, given.output)
 
 
 if __name__ == "__main__":

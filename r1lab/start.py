@@ -185,7 +185,10 @@ def _lead(
         raise
     state, error = _outcome(ended, folder.path)
     if state == "failed" and without_server:
-        error = f"{without_server}\n{error}"
+        # A scheduler that takes a machine back signals the server as well, which may end before
+        # the step does: the run goes on from its last checkpoint.
+        stopped = bool(local.PASSED)
+        state, error = ("killed", None) if stopped else ("failed", f"{without_server}\n{error}")
     elsewhere = meeting.failed()
     if elsewhere is not None:
         state, error = "failed", elsewhere["error"]

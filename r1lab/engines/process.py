@@ -60,9 +60,10 @@ class ServerProcess:
         """How the server ended by itself, and why as far as its log tells; None while it runs."""
         if self._keeper is None or self._keeper.poll() is None:
             return None
-        code = self._keeper.returncode
+        code = self._keeper.returncode  # below 0: the keeper's own
         with contextlib.suppress(ValueError):
-            return f"was killed by {signal.Signals(code - 128).name}: {cause(self.log)}"
+            name = signal.Signals(-code if code < 0 else code - 128).name
+            return f"was killed by {name}: {cause(self.log)}"
         return f"ended with exit code {code}: {cause(self.log)}"
 
     def stop(self) -> None:

@@ -54,6 +54,7 @@ class VLLMServer(OwnServer):
             "host": self.host,
             "port": self.port,
             "disable_log_stats": True,
+            "disable_uvicorn_access_log": True,
             **_options(self._engine, self._device, self._context),
             **self._engine["args"],
         }

@@ -26,6 +26,8 @@ from r1lab.launch.ranks import Rank
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 #: Those that came before there were workers: they are passed on as soon as there are.
 EARLY: list[int] = []
+#: Those that were passed on.
+PASSED: list[int] = []
 #: Seconds for the others to end by themselves and leave their reasons, once one has failed.
 GRACE_S = 3.0
 _POLL_S = 0.05
@@ -132,6 +134,7 @@ def _passing_on(
     workers: dict[int, subprocess.Popen[bytes]], mask: set[int] | set[signal.Signals]
 ) -> Iterator[None]:
     def pass_on(number: int, frame: Any) -> None:
+        PASSED.append(number)
         for worker in workers.values():
             if worker.poll() is None:
                 worker.send_signal(number)

@@ -63,7 +63,7 @@ def test_one_that_is_deaf_to_sigterm_is_killed(tmp_path, monkeypatch):
     up(server)
     started = below(server.pid or 0)
     server.stop()
-    assert len(started) == 2
+    assert len(started) == 3  # the keeper's twin, server, its child
     assert alive(started) == []
 
 
@@ -81,7 +81,7 @@ def test_one_that_is_killed_says_by_what(tmp_path):
     server = fake(tmp_path)
     server.start()
     up(server)
-    below(server.pid or 0)[0].kill()
+    below(server.pid or 0)[-1].kill()
     until(lambda: server.ended() is not None)
     assert (server.ended() or "").startswith("was killed by SIGKILL: the fake server is up")
 
@@ -105,10 +105,21 @@ time.sleep(600)
     assert parent.stdout is not None and parent.stdout.readline()
     until(lambda: "is up" in (tmp_path / "server.log").read_text())
     started = below(parent.pid)
-    assert len(started) == 3  # keeper, server, its child
+    assert len(started) == 4  # keeper, its twin, server, its child
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     until(lambda: alive(started) == [])
+
+
+def test_a_server_whose_keeper_is_killed_ends_however_deaf(tmp_path):
+    server = fake(tmp_path, "--deaf")
+    server.start()
+    up(server)
+    assert server.pid is not None
+    started = below(server.pid)
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: alive(started) == [])
+    assert (server.ended() or "").startswith("was killed by SIGKILL")
 
 
 def test_signals_that_the_parent_holds_back_reach_the_server(tmp_path):

@@ -136,7 +136,6 @@ def test_conversion_ends_its_turn_and_counts_right(cache):
     assert smollm2.weights_sha256(dict(model.named_parameters())) == smollm2.WEIGHTS_SHA256
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert end == tokenizer.eos_token_id == model.generation_config.eos_token_id
-    assert model.generation_config.do_sample is False
     assert tokenizer.pad_token_id == model.config.pad_token_id != end
     assert model.generation_config.pad_token_id == tokenizer.pad_token_id
     question = [{"role": "user", "content": "What is the capital of France?"}]
@@ -164,7 +163,7 @@ def test_weights_that_were_read_otherwise_are_refused(cache, monkeypatch):
 def test_both_trainers_take_a_step_and_keep_its_ends(trainer, cli):
     from transformers import AutoTokenizer, GenerationConfig
 
-    short = {"grpo": ["trainer.args.max_completion_length=8"], "sft": []}
+    short = {"grpo": ["trainer.args.max_completion_length=8", "trainer.args.beta=0"], "sft": []}
     done = cli(
         "model=smollm2_135m",
         f"trainer={trainer}",
@@ -173,12 +172,16 @@ def test_both_trainers_take_a_step_and_keep_its_ends(trainer, cli):
         "trainer.args.per_device_train_batch_size=8",
         "trainer.args.gradient_accumulation_steps=1",
         "trainer.evaluation.enabled=false",
+        "data.train_size=64",
+        "data.test_size=8",
+        "tracking.mlflow=false",
         "run_name=run",
         *short[trainer],
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     folder = cli.folder / "outputs" / "run" / "model"
     ends, tokenizer = (kind.from_pretrained(folder) for kind in (GenerationConfig, AutoTokenizer))
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
-    assert ends.eos_token_id == tokenizer.eos_token_id
+    assert ends.eos_token_id in (tokenizer.eos_token_id, [tokenizer.eos_token_id])
     assert ends.pad_token_id == tokenizer.pad_token_id

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.engines.running import requires_vllm, worst_difference
 from tests.running import history
-from tests.slurm.test_sweeps import ONE, SLURM, _in_slurm, run, statuses
+from tests.slurm.test_sweeps import ONE, SLURM, _in_slurm, run, start, statuses, wait_until
 
 pytestmark = [pytest.mark.launch, pytest.mark.engine, requires_vllm]
 __all__ = ["_in_slurm"]
+
+
+ENGINE = [
+    *SLURM,
+    *ONE,
+    "hydra.launcher.mem_gb=4",
+    "engine=vllm_server",
+    "engine.max_model_len=256",
+    "trainer.args.gradient_accumulation_steps=1",
+]
 
 
 def test_the_server_gets_a_machine_and_the_training_the_other(cli, slurm):
@@ -20,13 +31,8 @@ def test_the_server_gets_a_machine_and_the_training_the_other(cli, slurm):
         cli,
         slurm,
         "-m",
-        *SLURM,
-        *ONE,
-        "hydra.launcher.mem_gb=4",
-        "engine=vllm_server",
-        "engine.max_model_len=256",
+        *ENGINE,
         "trainer.args.max_steps=2",
-        "trainer.args.gradient_accumulation_steps=1",
         "seed=8",
     )
     assert done.returncode == 0, done.stdout
@@ -44,3 +50,21 @@ def test_the_server_gets_a_machine_and_the_training_the_other(cli, slurm):
     assert not list(Path(status["run_dir"]).glob("engine/*.safetensors"))
     points = Path(status["log"]).parents[1]
     assert not list(points.rglob("engine-*.json"))
+
+
+def test_a_preempted_job_brings_its_server_back(cli, slurm):
+    options = [*ENGINE, "trainer.args.max_steps=10", "trainer.args.save_steps=2", "seed=9"]
+    process = start(cli, slurm, "-m", *options, "hydra.launcher.signal_delay_s=10")
+    trained = wait_until(lambda: list((cli.folder / "outputs").glob("grpo-*/log.txt")), 240)
+    wait_until(lambda: "step 3/10" in trained[0].read_text())
+    urgent = ["sbatch", "--partition=urgent", "--exclusive", "--nodes=2", "--wrap=sleep 1"]
+    subprocess.run([*urgent, "--output=/dev/null"], check=True, capture_output=True)
+    text, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, text
+    (status,) = statuses(cli)
+    assert status["state"] == "finished"
+    folder = Path(status["run_dir"])
+    facts = json.loads((folder / "status.json").read_text())
+    assert facts["attempt"] == 2, "it was not preempted"
+    assert len(history(folder)) == 10
+    assert worst_difference(folder) < 1e-4

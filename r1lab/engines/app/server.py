@@ -218,8 +218,9 @@ class _Job:
                 yield _event({**head, "choices": [piece]})
             try:
                 await running
-            except* Failed as group:
-                yield _event({"error": _error(str(group.exceptions[0]), 500)})
+            except ExceptionGroup as group:
+                yield _event({"error": _error(str(_first(group)), 500)})
+                return
             if self.asked.include_usage:
                 yield _event({**head, "choices": [], "usage": self._usage()})
             yield "data: [DONE]\n\n"
@@ -250,14 +251,14 @@ async def _unless_gone(request: Request, answer: Awaitable[dict[str, Any]]) -> d
             if await request.is_disconnected():
                 raise Failed("the client is gone")
         return task.result()
-    except* Failed as group:
-        raise Failed(str(_first(group))) from None
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
     finally:
         task.cancel()
 
 
-def _first(group: BaseExceptionGroup[Failed]) -> BaseException:
-    error: BaseException = group
+def _first(error: BaseException) -> BaseException:
+    """What the first of several tasks failed of."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

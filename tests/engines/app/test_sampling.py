@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from r1lab.engines.app.sampling import Sampler, Sampling, draw
+from r1lab.engines.app.sampling import Sampler, Sampling, _filtered, draw
 
 PROBS = torch.tensor([0.5, 0.3, 0.15, 0.05])
 
@@ -45,6 +45,20 @@ def test_settings(settings, expected):
     found = frequencies(**settings)
     assert close(found, expected)
     assert (found[torch.tensor(expected) == 0] == 0).all()
+
+
+@pytest.mark.parametrize("temperature", [0.2, 5.0])  # few tokens fill top_p, and most of them
+def test_a_large_vocabulary_is_cut_where_sorting_would_cut_it(temperature):
+    scores = torch.randn(4, 5000, generator=torch.Generator().manual_seed(2)) / temperature
+    probs = scores.softmax(-1)
+    rows = [Sampling(top_p=0.9), Sampling(top_k=2000, top_p=0.8), Sampling(top_k=7), Sampling()]
+    found = _filtered(probs.clone(), rows)
+    for row, before, after in zip(rows, probs, found, strict=True):
+        ordered = before.sort(descending=True).values[: row.top_k or None]
+        filled = (ordered.cumsum(0) / ordered.sum() < row.top_p).sum() + 1
+        count = min(int(filled), len(ordered)) if row.top_p < 1 else len(ordered)
+        assert abs(int((after > 0).sum()) - count) <= 1  # the sum's last digit
+        assert torch.equal(after[after > 0], before[after > 0])
 
 
 def test_a_seed_draws_the_same_whoever_shares_the_batch():
