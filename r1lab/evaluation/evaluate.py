@@ -51,10 +51,7 @@ def evaluate(overrides: Sequence[str], dirs: Sequence[str], as_json: bool, comma
 
     ``as_json``: one object on standard output at the end, and nothing else there.
     """
-    config, found, served = _compose(overrides, dirs)
-    problems = {p.key: p for p in [*_check(config), *unread(overrides, _READ, _BELOW, "evaluate")]}
-    if problems:
-        raise ConfigError(problems.values())
+    config, found, served = checked(overrides, dirs)
     if jobs.wanted(overrides):
         return _as_jobs(config, found, served, as_json, command, overrides, dirs)
     with stopped_by_signals():
@@ -65,12 +62,25 @@ def evaluate(overrides: Sequence[str], dirs: Sequence[str], as_json: bool, comma
             return INTERRUPTED
 
 
+def checked(
+    overrides: Sequence[str], dirs: Sequence[str]
+) -> tuple[dict[str, Any], reference.Found | None, str | None]:
+    """What the command composes to; ConfigError with every mistake in it.
+
+    Beside the config: what ``model=X`` stood for, and what the server at ``engine.url`` calls it.
+    """
+    composed = _compose(overrides, dirs)
+    found = [*_check(composed[0]), *unread(overrides, _READ, _BELOW, "evaluate")]
+    problems = {problem.key: problem for problem in found}
+    if problems:
+        raise ConfigError(problems.values())
+    return composed
+
+
 def _compose(
     overrides: Sequence[str], dirs: Sequence[str]
 ) -> tuple[dict[str, Any], reference.Found | None, str | None]:
-    """The config, what ``model=X`` stood for, and what the server at ``engine.url`` calls it.
-
-    With a URL, an X that is nothing here is the server's name for the model.
+    """With a URL, an X that is nothing here is the server's name for the model.
     """
     named, rest = reference.split(overrides, dirs)
     external = any(item.partition("=")[0].lstrip("+") == "engine.url" for item in rest)

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from r1lab.engines import keeper
 from r1lab.engines.base import Engine, EngineFailed
-from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, PrerequisiteError, RunFailed
+from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, ConfigError, Problem, RunFailed
 
 SCRIPT = Path(__file__).resolve().parent / "inside" / "lighteval_run.py"
 #: The variable in which it finds the server's key: not in the job file, nor on its command line.
@@ -123,7 +123,7 @@ def _failure(code: int, errors: list[Event], log: Path) -> Exception:
     if errors:
         error = errors[-1]
         if code == MISTAKE:
-            return PrerequisiteError(f"the {error['kind']}", error["message"], error["fix"])
+            return ConfigError(Problem("evaluate", None, error["message"], error["fix"]))
         fix = f"\n    fix: {error['fix']}" if error.get("fix") else ""
         return EvaluationFailed(f"{error['message']}{fix}")
     if code == INTERRUPTED:

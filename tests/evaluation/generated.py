@@ -1,11 +1,14 @@
 """Problems in each benchmark's schema, made by arithmetic: the real ones need a network.
 
 The columns and kinds of values are those of the data sets; the problems are not theirs.
+
+    python -m tests.evaluation.generated FOLDER ROWS     # writes FOLDER/TASK/SPLIT.jsonl
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,3 +121,8 @@ def right(benchmark: str, row: dict[str, Any]) -> Any:
         return f"So it is $\\boxed{{{row['answer'].rpartition('####')[2].strip()}}}$."
     golds = row.get("final_answer") or [str(row["answer"])]
     return f"So it is $\\boxed{{{', '.join(gold.strip('$') for gold in golds)}}}$."
+
+
+if __name__ == "__main__":
+    for name in SCHEMAS:
+        write(name, Path(sys.argv[1]) / name, int(sys.argv[2]))

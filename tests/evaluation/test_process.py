@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from r1lab.engines.base import Engine, EngineFailed
-from r1lab.errors import PrerequisiteError
+from r1lab.errors import ConfigError
 from r1lab.evaluation import process
 from r1lab.evaluation.process import EvaluationFailed
 
@@ -73,7 +73,7 @@ def test_the_key_is_in_the_environment_and_in_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "kind", "said"),
     [
-        ("data", PrerequisiteError, "row 1 has no 'answer'"),
+        ("data", ConfigError, "row 1 has no 'answer'"),
         ("server", EvaluationFailed, "the server stopped answering; 3 of 8 answers are kept"),
         ("crash", EvaluationFailed, "exit code 1: RuntimeError: a bug of LightEval's"),
     ],
