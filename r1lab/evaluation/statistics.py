@@ -19,7 +19,6 @@ from scipy import optimize, stats
 
 Floats = NDArray[numpy.float64]
 Integers = NDArray[numpy.int64]
-Booleans = NDArray[numpy.bool_]
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999

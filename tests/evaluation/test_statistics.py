@@ -150,8 +150,8 @@ def difference_interval(questions, samples, skill, lift):
 
 def test_intervals_cover_19_times_out_of_20():
     random = numpy.random.default_rng(1)
-    assert 0.93 <= covered(random, 800, score_interval(60, 4, (1, 1))) <= 0.97
-    assert 0.93 <= covered(random, 800, difference_interval(60, 4, (1, 1), 0.05)) <= 0.97
+    assert 0.93 <= covered(random, 500, score_interval(60, 4, (1, 1))) <= 0.97
+    assert 0.93 <= covered(random, 500, difference_interval(60, 4, (1, 1), 0.05)) <= 0.97
 
 
 @pytest.mark.slow
