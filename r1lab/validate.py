@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab import components, rundir
+from r1lab.engines.check import check as check_engine
 from r1lab.engines.training import OWNED as ENGINE_OWNED
 from r1lab.errors import Problem, suggest
 from r1lab.evaluation import settings as evaluation
@@ -98,6 +99,7 @@ def validate(config: dict[str, Any]) -> list[Problem]:
     for name, node in (config.get("benchmarks") or {}).items():
         errors += _benchmark(name, node)
     errors += evaluation.check_training(config)
+    errors += check_engine(config["engine"], "train")
     errors += _hub(config)
     return errors
 

@@ -52,8 +52,11 @@ OWNED_ARGS = {
 }
 
 
-def check(engine: Mapping[str, Any], verb: str) -> list[Problem]:
-    """All mistakes of the node; ``verb`` is train, plan, serve, evaluate or generate."""
+def check(engine: Mapping[str, Any], verb: str, device: str | None = None) -> list[Problem]:
+    """All mistakes of the node; ``verb`` is train, plan, serve, evaluate or generate.
+
+    With ``device`` (cpu or cuda), where it is known, also what is for the other one.
+    """
     kind = engine.get("kind", "auto")
     if kind not in KINDS:
         fix = f"choose one of: {', '.join(KINDS)}"
@@ -71,10 +74,21 @@ def check(engine: Mapping[str, Any], verb: str) -> list[Problem]:
     wrong = {problem.key for problem in problems}
     unread = [
         problem
-        for problem in _unread(engine, kind, training)
+        for problem in [*_unread(engine, kind, training), *_of_gpus(engine, device)]
         if problem.key not in wrong  # one thing at a time
     ]
     return problems + unread
+
+
+def _of_gpus(engine: Mapping[str, Any], device: str | None) -> list[Problem]:
+    said, fix = "is about GPUs, and this is a CPU", "leave it out, or choose hardware with GPUs"
+    return [
+        Problem(f"engine.{name}", engine[name], said, fix)
+        for name in ("gpu_memory_utilization", *sorted(_PARALLEL))
+        if device == "cpu"
+        and is_set(engine, name)
+        and not (name in _PARALLEL and engine[name] == 1)
+    ]
 
 
 def is_set(engine: Mapping[str, Any], name: str) -> bool:

@@ -17,6 +17,7 @@ from r1lab.errors import ConfigError, PrerequisiteError, Problem
 from r1lab.models import offline
 from r1lab.models.reference import Servable
 from r1lab.planning.architecture import Architecture
+from r1lab.planning.engine import CPU_HEAD_SIZE
 from r1lab.planning.layout import _heads as check_heads
 
 #: vLLM's own share of a GPU, and how much of that weights may take: the rest is its cache.
@@ -36,12 +37,17 @@ class Sizes:
         return self.tensor_parallel * self.data_parallel
 
 
-def kind(engine: Mapping[str, Any], device: str) -> str:
-    """``auto`` decided: vLLM where it is installed for the device, else transformers."""
+def kind(engine: Mapping[str, Any], device: str, arch: Architecture | None = None) -> str:
+    """``auto`` decided: vLLM where it is installed for the device and has the model's attention,
+    else transformers.
+    """
     if engine["kind"] != "auto":
         return str(engine["kind"])
     found = installed.vllm()
-    return "vllm_server" if found is not None and found.device == device else "transformers"
+    narrow = device == "cpu" and arch is not None and arch.head_dim < CPU_HEAD_SIZE
+    if found is None or found.device != device or narrow:
+        return "transformers"
+    return "vllm_server"
 
 
 def make(
@@ -62,9 +68,9 @@ def make(
     if engine.get("url"):
         return ExternalServer(engine)
     device = hardware["device"]
-    chosen = {**engine, "kind": kind(engine, device)}
+    chosen = {**engine, "kind": kind(engine, device, model.architecture)}
     # Fields that `auto` may have are wrong where it turns out to be transformers.
-    if problems := check(chosen, verb):
+    if problems := check(chosen, verb, device):
         raise ConfigError(problems)
     environment = {} if model.is_folder else offline.environment(model.where)
     if chosen["kind"] == "transformers":

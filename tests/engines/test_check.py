@@ -69,6 +69,16 @@ def test_a_field_that_nothing_would_read_is_an_error(verb, kind, fields):
     assert keys(verb, kind=kind, **fields) == list(fields)
 
 
+def test_what_is_about_gpus_is_an_error_on_a_cpu():
+    fields = {"gpu_memory_utilization": 0.5, "tensor_parallel_size": 2, "data_parallel_size": 1}
+    found = check(node(kind="vllm_server", **fields), "serve", "cpu")
+    assert [problem.key for problem in found] == [
+        "engine.gpu_memory_utilization",
+        "engine.tensor_parallel_size",
+    ]
+    assert check(node(kind="vllm_server", **fields), "serve", "cuda") == []
+
+
 def test_one_gpu_is_what_every_engine_has():
     assert keys("serve", kind="transformers", tensor_parallel_size=1, data_parallel_size=1) == []
 

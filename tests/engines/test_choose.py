@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,14 @@ def test_auto_is_vllm_where_it_is_installed_for_the_device(with_vllm):
         with_vllm(there)
         places = CPU if device == "cpu" else gpus(1)
         assert type(made(node(), places, visible=1)) is kind
+
+
+def test_auto_leaves_heads_that_vllm_has_no_attention_for_to_transformers(with_vllm):
+    with_vllm("cpu")
+    assert SEVEN_B is not None
+    narrow = replace(SEVEN_B, head_dim=16)
+    assert type(made(node(), architecture=narrow)) is TransformersServer
+    assert type(made(node(), architecture=SEVEN_B)) is VLLMServer
 
 
 def test_a_url_is_used_as_it_is(with_vllm):
