@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from r1lab.evaluation.compare import Score, Task, listed, shown
 from r1lab.evaluation.statistics import CONFIDENCE, POWER, Estimate
+from r1lab.verify.answers import gold_answer
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -148,7 +149,7 @@ def _flip_rows(task: Task, count: int) -> list[list[str]]:
         [
             _tail(flip.id, _ID),
             *(f"{score:.2f}".removesuffix(".00") for score in flip.scores),
-            _tail(flip.gold, _GOLD),
+            _tail(gold_answer(flip.gold) or flip.gold, _GOLD),
             *("none" if answer is None else _tail(answer, _ANSWER) for answer in flip.answers),
         ]
         for flip in task.flips[:count]

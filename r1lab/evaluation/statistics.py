@@ -269,14 +269,16 @@ def detectable(differences: Floats, power: float = POWER) -> float:
     (t(97.5%) + t(power)) s / sqrt(N), with s the standard deviation of the N paired differences and
     t the quantiles of Student's distribution with N - 1 degrees of freedom: the sample size formula
     of the paired t-test, solved for the difference (Miller, arXiv:2411.00640, section 5, with
-    normal quantiles). NaN for fewer than two questions, or where all differ alike.
+    normal quantiles). NaN where all differ alike, or the questions are too few for any difference:
+    it would be more than 1, or not even all signs alike give p <= 5%.
     """
     count = len(differences)
     spread = float(differences.std(ddof=1)) if count > 1 else 0.0
-    if spread < _EQUAL:
+    if spread < _EQUAL or 2 * 0.5**count > 1.0 - CONFIDENCE:
         return math.nan
     quantiles = stats.t.ppf([0.5 + CONFIDENCE / 2, power], count - 1)
-    return float(quantiles.sum()) * spread / math.sqrt(count)
+    size = float(quantiles.sum()) * spread / math.sqrt(count)
+    return size if size <= 1.0 else math.nan
 
 
 def detectable_by_mcnemar(differences: Floats, power: float = POWER) -> float:

@@ -196,6 +196,15 @@ def test_markdown_has_the_same_numbers(runs, capsys):
     assert "| q1 | 0 | 1 | 1 | 2 | 1 |" in out
 
 
+def test_a_gold_that_is_a_solution_is_shown_by_its_answer(tmp_path, capsys):
+    gold = ["Adding them up gives $\\boxed{\\frac{1}{3}}$, as was to be shown."]
+    first = answered.write(tmp_path / "a", answered.rows([[0.0]], gold=gold))
+    second = answered.write(tmp_path / "b", answered.rows([[1.0]], gold=gold))
+    _, out, _ = run(capsys, first, second)
+    assert "\\frac{1}{3} " in out
+    assert "too few to show one" in out
+
+
 def test_equal_models_differ_in_nothing(runs, capsys):
     code, out, _ = run(capsys, runs[0], runs[0])
     assert code == 0

@@ -295,4 +295,10 @@ def test_nothing_is_said_of_what_could_be_detected_where_nothing_differs():
     assert found.p_value == 1.0
     assert math.isnan(found.detectable)
     few = statistics.difference(numpy.array([[0.0], [1]]), numpy.array([[1.0], [1]]))
-    assert math.isnan(few.detectable)  # two questions never reach p < 0.05
+    assert math.isnan(few.detectable)  # two questions never reach p <= 5%
+
+
+@pytest.mark.parametrize("differences", [[0.1, 0.2, 0.1, 0.2, 0.1], [1, -1, 1, 1, 1, -1]])
+def test_too_few_questions_can_show_nothing(differences):
+    """Five of one sign have p = 6%; six that differ so much would take more than 100 points."""
+    assert math.isnan(statistics.detectable(numpy.array(differences, float)))
