@@ -110,6 +110,9 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed leaves its connections; that is no news here."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()

@@ -16,7 +16,7 @@ import pytest
 from tests.evaluation import generated
 from tests.evaluation.lighteval_process import Done, job, run, serving
 
-pytestmark = pytest.mark.evaluation
+pytestmark = [pytest.mark.evaluation, pytest.mark.timeout(1800)]
 
 #: What a model may write where the gold is 43, and whether LightEval's metric for plain golds
 #: counts it, and reads an answer at all.

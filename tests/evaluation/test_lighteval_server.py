@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,19 @@ import pandas
 import pytest
 
 from tests.evaluation import generated
-from tests.evaluation.lighteval_process import Served, command, environ, job, run, serving
+from tests.evaluation.lighteval_process import (
+    Done,
+    Served,
+    command,
+    environ,
+    job,
+    run,
+    run_all,
+    serving,
+)
 
-pytestmark = pytest.mark.evaluation
+# Importing LightEval takes ten seconds of a processor, and minutes of a busy machine.
+pytestmark = [pytest.mark.evaluation, pytest.mark.timeout(1800)]
 
 QUESTIONS, SAMPLES = 10, 10
 
@@ -55,6 +66,7 @@ def test_kill_9_in_the_middle_and_nothing_is_asked_twice(aime, tmp_path):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        time.sleep(0.5)  # the server still writes down what was on its way
         # as if the machine had died with it, in the middle of a line
         with (tmp_path / "out" / "answers.jsonl").open("ab") as file:
             file.write(b'{"key": "abc", "content": "half of')
@@ -62,22 +74,18 @@ def test_kill_9_in_the_middle_and_nothing_is_asked_twice(aime, tmp_path):
         assert 40 <= survived < 100
 
         before = len(server.requests())
-        again = run(given)
+        done = run_all({"again": given, "once more": given})
+        again, third = done["again"], done["once more"]
         assert again.code == 0, again.log
-        assert len(server.requests()) - before == 100 - survived
         event = again.task("aime24")
         assert (event["kept"], event["asked"]) == (survived, 100 - survived)
         assert "cut last line" in again.of("warning")[0]["message"]
+        event = third.task("aime24")
+        assert (event["kept"], event["asked"], event["score"]) == (100, 0, 0.5)
+        assert len(server.requests()) - before == 100 - survived
         # Only what was on its way when the process died was asked for a second time.
         assert len(asked(server)) == 100
         assert sum(asked(server).values()) - 100 <= 4
-
-        frame = pandas.read_parquet(tmp_path / "out" / "aime24" / "samples.parquet")
-        third = run(given)
-        assert sum(asked(server).values()) == before + 100 - survived
-        assert third.task("aime24")["asked"] == 0
-        same = pandas.read_parquet(tmp_path / "out" / "aime24" / "samples.parquet")
-        pandas.testing.assert_frame_equal(frame, same)
 
 
 def test_a_server_that_dies_is_one_error_and_the_next_one_goes_on(aime, tmp_path):
@@ -101,69 +109,78 @@ def test_a_server_that_dies_is_one_error_and_the_next_one_goes_on(aime, tmp_path
         assert len(server.requests()) == 100 - answered + 3
 
 
-def test_answers_of_16_tokens_are_said_to_be_cut(aime, tmp_path):
-    tasks, _ = aime
-    tasks = {"aime24": tasks["aime24"] | {"max_new_tokens": 16, "samples": 2}}
-    with serving(tmp_path / "server", {"": ["so " * 20 + r"\boxed{43}"]}) as server:
-        done = run(job(server.url, tmp_path / "out", tasks))
-    assert done.code == 0, done.log
-    event = done.task("aime24")
+@pytest.fixture(scope="module")
+def faults(aime, tmp_path_factory) -> tuple[dict[str, Done], dict[str, Served], Path]:
+    """Jobs that cannot end well, by what is wrong with each."""
+    tasks, table = aime
+    folder = tmp_path_factory.mktemp("faults")
+    cut = {"aime24": tasks["aime24"] | {"max_new_tokens": 16, "samples": 2}}
+    with ExitStack() as running:
+
+        def serve(name: str, table: dict[str, list[Any]], *options: str) -> Served:
+            return running.enter_context(serving(folder / name, table, *options))
+
+        servers = {
+            "cut": serve("cut", {"": ["so " * 20 + r"\boxed{43}"]}),
+            "refusing": serve("refusing", table, "--refuse", "1000", "400"),
+            "slow": serve("slow", table, "--delay", "20"),
+        }
+        slow = servers["slow"].url
+        jobs = {
+            "cut": job(servers["cut"].url, folder / "out1", cut),
+            "refused": job(servers["refusing"].url, folder / "out2", tasks),
+            "late": job(slow, folder / "out3", tasks, server={"timeout_s": 1}),
+            "other": job(slow, folder / "out4", tasks) | {"model": {"name": "other"}},
+            "away": job("http://127.0.0.1:9/v1", folder / "out5", tasks),
+            "unknown": job(slow, folder / "out6", {"aime42": {}}),
+            "columns": job(slow, folder / "out7", {"math_500": tasks["aime24"]}),
+            "hub": job(slow, folder / "out8", tasks | {"gsm8k": {}}),
+        }
+        jobs["refused"]["server"]["concurrency"] = 1
+        jobs["away"]["server"]["startup_timeout_s"] = 1
+        done = run_all(jobs, HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hub"))
+    return done, servers, folder
+
+
+def test_answers_of_16_tokens_are_said_to_be_cut(faults):
+    done, _, folder = faults
+    assert done["cut"].code == 0, done["cut"].log
+    event = done["cut"].task("aime24")
     assert (event["truncated"], event["unanswered"], event["mean_tokens"]) == (1, 1, 16)
-    frame = pandas.read_parquet(tmp_path / "out" / "aime24" / "samples.parquet")
+    frame = pandas.read_parquet(folder / "out1" / "aime24" / "samples.parquet")
     assert set(frame["finish_reason"]) == {"length"}
 
 
 @pytest.mark.parametrize(
-    ("server", "said"),
+    ("name", "said"),
     [
-        ({"base_url": "http://127.0.0.1:9/v1", "startup_timeout_s": 1}, "no server answers at"),
-        ({"timeout_s": 1}, "did not answer a request within 1 s"),
-        ({"name": "other"}, "has no model 'other'"),
+        ("away", r"no server answers at http://127\.0\.0\.1:9/v1"),
+        ("late", r"did not answer a request within 1 s; 0 of 100 answers are kept"),
+        ("other", r"has no model 'other'"),
+        ("refused", r"refused: .*not now"),
     ],
 )
-def test_a_server_that_is_not_there_or_not_the_one_is_said(aime, tmp_path, server, said):
-    tasks, table = aime
-    with serving(tmp_path / "server", table, "--delay", "20") as running:
-        given = job(running.url, tmp_path / "out", tasks)
-        given["model"] = {"name": server.get("name", "table")}
-        given["server"] |= {key: value for key, value in server.items() if key != "name"}
-        done = run(given)
-    assert done.code == 3
-    assert said in done.error()["message"] and done.error()["fix"]
-
-
-def test_a_request_that_the_server_refuses_is_not_repeated(aime, tmp_path):
-    tasks, table = aime
-    with serving(tmp_path / "server", table, "--refuse", "1000", "400") as server:
-        done = run(job(server.url, tmp_path / "out", tasks, server={"concurrency": 1}))
-        assert len(server.requests()) == 1
+def test_a_server_that_cannot_be_used_is_said(faults, name, said):
+    done = faults[0][name]
     assert (done.code, done.error()["kind"]) == (3, "server")
-    assert "not now" in done.error()["message"]
+    assert re.search(said, done.error()["message"]), done.error()
+    assert done.error()["fix"] and "Traceback" not in done.log
+
+
+def test_a_request_that_is_refused_is_not_repeated(faults):
+    assert len(faults[1]["refusing"].requests()) == 1
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("name", "kind", "said"),
     [
-        (None, "does not exist"),
-        ("", "has no rows"),
-        ('{"problem": "?"}\n', "row 1 of .* has no 'answer'; it has: problem"),
-        ("{\n", "cannot be read"),
+        ("unknown", "job", r"tasks\.aime42 is no benchmark"),
+        ("columns", "data", r"row 1 of .* has no 'solution'; it has: id, problem, answer"),
+        ("hub", "data", r"openai/gsm8k cannot be had from the Hugging Face hub"),
     ],
 )
-def test_data_that_cannot_be_used_is_said_before_anything_is_asked(tmp_path, rows, said):
-    if rows is not None:
-        (tmp_path / "train.jsonl").write_text(rows)
-    path = tmp_path / "train.jsonl"
-    with serving(tmp_path / "server", {"": ["?"]}) as server:
-        done = run(job(server.url, tmp_path / "out", {"aime24": {"data": str(path)}}))
-        assert server.requests() == []
-    assert (done.code, done.error()["kind"]) == (2, "data")
-    assert re.search(said, done.error()["message"])
-
-
-def test_without_a_network_the_hub_is_said_to_be_away(tmp_path):
-    given = job("http://127.0.0.1:9/v1", tmp_path / "out", {"aime24": {}})
-    done = run(given, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
-    assert (done.code, done.error()["kind"]) == (2, "data")
-    assert "HuggingFaceH4/aime_2024 cannot be had" in done.error()["message"]
-    assert "evaluate.data_dir" in done.error()["fix"]
+def test_a_job_that_cannot_be_done_asks_nothing(faults, name, kind, said):
+    done = faults[0][name]
+    assert (done.code, done.error()["kind"]) == (2, kind)
+    assert re.search(said, done.error()["message"]), done.error()
+    assert done.error()["fix"] and done.of("progress") == []

@@ -18,7 +18,7 @@ from tests.evaluation.lighteval_process import (
     serving,
 )
 
-pytestmark = pytest.mark.evaluation
+pytestmark = [pytest.mark.evaluation, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

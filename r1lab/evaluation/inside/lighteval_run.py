@@ -58,7 +58,7 @@ On standard error each line that starts with ``{"event":`` is for the parent, al
     {"event": "progress", "task": "aime24", "phase": "score", "done": 500, "total": 1920, ...}
     {"event": "task", "task": "aime24", "score": 0.41, "questions": 30, "samples": 64,
      "asked": 1920, "kept": 0, "truncated": 0.02, "unanswered": 0.01, "mean_tokens": 9120.4,
-     "generate_s": 812.0, "score_s": 4.1, "folder": ".../evaluation/aime24"}
+     "generate_s": 812.0, "score_s": 4.1, "seconds": 817.3, "folder": ".../evaluation/aime24"}
     {"event": "warning", "message": "..."}
     {"event": "error", "kind": "server", "message": "...", "fix": "..."}
 
@@ -78,6 +78,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,6 +217,7 @@ class Evaluation:
 
     def run(self) -> None:
         """Ask, score, write."""
+        began = time.monotonic()
         if self.sampling.temperature == 0 and self.metric.n > 1:
             emit(
                 "warning",
@@ -245,6 +247,7 @@ class Evaluation:
             mean_tokens=sum(lengths) / len(lengths) if lengths else None,
             generate_s=round(self.model.seconds, 3),
             score_s=round(self.metric.seconds, 3),
+            seconds=round(time.monotonic() - began, 3),
             folder=str(folder),
         )
 

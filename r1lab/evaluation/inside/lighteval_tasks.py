@@ -12,6 +12,7 @@ own ``avg@n`` scores reasoning together with the answer, and its ``pass@k`` keep
 
 # No "from __future__ import annotations": LightEval loads the file without a place in sys.modules,
 # where dataclasses would look for what a quoted annotation means (and pickle for a class).
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -250,6 +251,7 @@ def marked_by_processes(
     waiting = deque(range(len(answers)))
     left = len(answers)
     markers: dict[Connection, Marker] = {}
+    gc.freeze()  # the processes need not go through all that torch and LightEval brought
     try:
         while left:
             while waiting and len(markers) < processes:
@@ -271,6 +273,7 @@ def marked_by_processes(
                 left -= 1
                 yield marker.index, Mark(0.0, problem=f"no verdict within {DEADLINE:g} s")
     finally:
+        gc.unfreeze()
         for marker in markers.values():
             marker.end()
 
