@@ -47,11 +47,11 @@ def _parts(metrics: dict[str, Any]) -> str:
 
 def _passed(metrics: dict[str, Any], prefix: str) -> str:
     """One of LightEval's benchmarks."""
-    names = [f"{prefix}/strict/pass_at_1{end}" for end in ("", "_low", "_high")]
-    value, low, high = (metrics.get(name, math.nan) for name in names)
+    low, high = (metrics.get(f"{prefix}/strict/pass_at_1_{end}") for end in ("low", "high"))
+    between = f" [{low:.3f}, {high:.3f}]" if low is not None else ""  # one question has none
     lenient = metrics.get(f"{prefix}/lenient/pass_at_1", math.nan)
     return (
-        f"pass@1 {value:.3f} [{low:.3f}, {high:.3f}], lenient {lenient:.3f}, "
+        f"pass@1 {metrics[f'{prefix}/strict/pass_at_1']:.3f}{between}, lenient {lenient:.3f}, "
         f"{metrics[f'{prefix}/questions']:.0f} questions x {metrics[f'{prefix}/samples']:.0f}"
     )
 
