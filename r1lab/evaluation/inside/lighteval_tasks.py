@@ -258,8 +258,7 @@ def marked_by_processes(
                 marker = Marker(match, answers)
                 markers[marker.line] = marker
                 marker.give(waiting.popleft())
-            ready = wait(list(markers), timeout=1.0)
-            for line in ready:
+            for line in wait(list(markers), timeout=1.0):
                 marker = markers[line]  # type: ignore[index]
                 index, verdict = marker.take()
                 left -= 1
