@@ -14,7 +14,7 @@ WORKERS ?= 2
 SLOW := slow and not launch and not engine and not evaluation and not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart run test test-slow test-all test-launch setup-engine test-engine lint types format gallery ci smollm2 wheel lock clean
+.PHONY: help setup quickstart run test test-slow test-all test-launch setup-engine test-engine test-evaluation lint types format gallery ci smollm2 wheel eval-env lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ setup-engine: ## make the environment with the real vLLM for CPUs (.venv-engine)
 test-engine: setup-engine ## the tests of the real vLLM, on CPUs
 	R1LAB_REQUIRE_VLLM=1 $(ENGINE_VENV)/bin/python -m pytest -m engine $(ARGS)
 
+test-evaluation: setup ## the tests that run LightEval, in its own environment (made in the cache)
+	$(PY) -m pytest -m evaluation $(ARGS)
+
 lint: setup ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -68,6 +71,9 @@ smollm2: setup ## add the pretrained SmolLM2-135M-Instruct (98 MB, works offline
 
 wheel: setup ## build the wheel into dist/
 	$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+eval-env: setup ## make the environment that LightEval runs in (evaluate does so at first use)
+	$(PY) -m r1lab.evaluation.environment
 
 lock: ## resolve the dependencies anew and rewrite constraints.txt
 	bash scripts/lock.sh

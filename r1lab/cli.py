@@ -56,8 +56,11 @@ r1lab: train reasoning models with verifiable rewards
 verbs
   train     compose, validate, plan, train, evaluate, register; the same line again resumes
   plan      the same checks and estimates, without training (--json: one object)
+  evaluate  LightEval's benchmarks on a model: model=... 'evaluate=[aime24,math_500]' (--json: one
+            object); the same line again asks nothing twice
   serve     start an engine for model=RUN|RUN@last|FOLDER|HUB_ID|NAME, until Ctrl-C (--json: one
             line once it answers)
+  compare   two evaluations, question by question (`compare --help`)
   rewards   score completions, audit golds, play known hacks (`rewards --help`)
   sweep     status, resume, cancel, table of a sweep's folder (`sweep --help`)
 
@@ -68,7 +71,7 @@ flags
   --cfg job           print the composed configuration
   --version
 
-groups (write GROUP=NAME; rewards and callbacks take lists)
+groups (write GROUP=NAME; rewards, callbacks and evaluate take lists)
 {groups}
 
 examples
@@ -78,6 +81,8 @@ examples
   python -m r1lab -m hydra/sweeper=optuna 'trainer.args.learning_rate=tag(log,interval(1e-6,1e-4))'
   python -m r1lab sweep status outputs/sweeps/NAME
   python -m r1lab serve model=outputs/RUN engine=vllm
+  python -m r1lab evaluate model=outputs/RUN 'evaluate=[aime24,math_500]'
+  python -m r1lab compare outputs/RUN_A outputs/RUN_B
   python -m r1lab rewards score answers.jsonl 'rewards=[accuracy,cosine]'
 """
 _GROUPS = (
@@ -88,6 +93,7 @@ _GROUPS = (
     "trainer/algo",
     "rewards",
     "callbacks",
+    "evaluate",
     "hardware",
     "engine",
     "experiment",
@@ -135,6 +141,10 @@ def _run(arguments: list[str]) -> int:
         from r1lab.lab.command import main as lab
 
         return lab(rest)
+    if verb == "compare":
+        from r1lab.evaluation.compare_command import main as compare
+
+        return compare(rest)
     if verb == "sweep":
         from r1lab.sweep.command import main as sweep
 
@@ -156,13 +166,17 @@ def _run(arguments: list[str]) -> int:
         from r1lab.serve import serve
 
         return serve(overrides, dirs, "--json" in flags)
+    command = command_line(arguments)
+    if verb == "evaluate":
+        from r1lab.evaluation.evaluate import evaluate
+
+        return evaluate(overrides, dirs, "--json" in flags, command)
     from r1lab import start
 
     config = composed(overrides, dirs)
     if config["sweep"]["seeds"] or config["sweep"]["name"]:
         said = "belongs to a sweep, and this is a single run"
         raise ConfigError(Problem("sweep", config["sweep"], said, "add -m, or leave it out"))
-    command = command_line(arguments)
     if verb == "plan":
         return start.plan(config, "--json" in flags, _launcher(overrides, dirs))
     return start.train(config, command)
@@ -199,12 +213,12 @@ def _split_flags(rest: list[str], verb: str) -> tuple[list[str], list[str], list
         elif item in ("-m", "--multirun"):
             flags.append("--multirun")
         elif item == "--json":
-            if verb not in ("plan", "serve"):
+            if verb not in ("plan", "serve", "evaluate"):
                 raise ConfigError(
                     Problem(
                         "--json",
                         None,
-                        "only plan and serve print JSON",
+                        "only plan, serve and evaluate print JSON",
                         "write: python -m r1lab plan --json ...",
                     )
                 )

@@ -101,26 +101,53 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     sources = HydraConfig.get().runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
     resolved["data"] = expand(resolved["data"], folders)
-    resolved["benchmarks"] = _benchmarks(resolved["trainer"]["benchmarks"], folders)
+    _add_benchmarks(resolved, folders)
     return resolved
 
 
-def _benchmarks(names: list[str], folders: list[Path]) -> dict[str, Any]:
-    """The data node of each of ``trainer.benchmarks``, which names files of ``conf/data``."""
-    known = sorted({path.stem for folder in folders for path in (folder / "data").glob("*.yaml")})
-    unknown = [name for name in names if name not in known]
+def _add_benchmarks(resolved: dict[str, Any], folders: list[Path]) -> None:
+    """What ``trainer.benchmarks`` names: LightEval's go into ``evaluate.tasks``, data configs into
+    ``benchmarks``.
+
+    A name of both ``conf/evaluate`` and ``conf/data`` is LightEval's; ``data/NAME`` is the data's.
+    """
+    listed = [str(name) for name in resolved["trainer"]["benchmarks"]]
+    tasks, data = _options("evaluate", folders), _options("data", folders)
+    known = [*tasks, *(f"data/{name}" if name in tasks else name for name in data)]
+    unknown = [name for name in listed if name not in tasks and _data_name(name) not in data]
     if unknown:
+        said = "is no benchmark (conf/evaluate) and no data config"
         raise ConfigError(
-            Problem("trainer.benchmarks", name, "is no data config", suggest(name, known))
-            for name in unknown
+            Problem("trainer.benchmarks", name, said, suggest(name, known)) for name in unknown
         )
-    nodes: dict[str, Any] = {}
-    for name in names:
-        extra = [f"file://{folder}" for folder in folders if folder != config_dir()]
-        with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="r1lab"):
-            composed = hydra_compose(CONFIG_NAME, overrides=_search_path([f"data={name}"], extra))
-        nodes[name] = OmegaConf.to_container(composed.data, resolve=True)
-    return nodes
+    wanted = [name for name in listed if name in tasks]
+    chosen: dict[str, Any] = resolved["evaluate"]["tasks"]
+    missing = [name for name in wanted if name not in chosen]
+    if missing:
+        chosen |= _compose_node(f"evaluate=[{','.join(missing)}]", folders, "evaluate")["tasks"]
+    resolved["benchmarks"] = {
+        _data_name(name): _compose_node(f"data={_data_name(name)}", folders, "data")
+        for name in listed
+        if name not in tasks
+    }
+
+
+def _options(group: str, folders: list[Path]) -> list[str]:
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def _data_name(benchmark: str) -> str:
+    return benchmark.removeprefix("data/")
+
+
+def _compose_node(override: str, folders: list[Path], key: str) -> dict[str, Any]:
+    """The node at ``key`` of the root config with this one override."""
+    extra = [f"file://{folder}" for folder in folders if folder != config_dir()]
+    with initialize_config_dir(str(config_dir()), version_base="1.3", job_name="r1lab"):
+        composed = hydra_compose(CONFIG_NAME, overrides=_search_path([override], extra))
+    node = OmegaConf.to_container(composed[key], resolve=True)
+    assert isinstance(node, dict)
+    return {str(name): value for name, value in node.items()}
 
 
 def _search_path(overrides: list[str], search: list[str]) -> list[str]:

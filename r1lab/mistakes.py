@@ -145,7 +145,8 @@ def _check_option(text: str, override: Override, groups: dict[str, list[str]]) -
             key,
             text.partition("=")[2],
             f"{name!r} is listed twice",
-            f"list it once; for a second with other parameters add '+{key}@{key}.{name}_2={name}'",
+            "list it once; for a second with other parameters add "
+            f"'+{key}@{LIST_GROUPS[key]}.{name}_2={name}'",
         )
     return None
 
@@ -240,14 +241,19 @@ def _unknown_key(key: str, value: str, rest: list[str]) -> Problem:
             )
         if part not in node:
             owner = ".".join(path[:depth])
-            if owner in LIST_GROUPS and len(path) > depth + 1:
+            lists = {place: name for name, place in LIST_GROUPS.items()}
+            if owner in lists and len(path) > depth + 1:
                 chosen = ", ".join(str(name) for name in node) or "none"
                 return Problem(
                     key,
                     value,
-                    f"{part} has a parameter but is not selected ({owner}: {chosen})",
-                    f"add {part} to {owner}=[...], or leave the parameter out",
+                    f"{part} has a parameter but is not selected ({lists[owner]}: {chosen})",
+                    f"add {part} to {lists[owner]}=[...], or leave the parameter out",
                 )
+            place = LIST_GROUPS.get(owner)
+            if place and place != owner and part in group_options(owner):
+                inside = ".".join([place, *path[depth:]])
+                return Problem(key, value, f"{part} is in {place}", f"write {inside}=...")
             known = [str(name) for name in node if str(name) != "hydra"]
             prefix = f"{owner}." if owner else ""
             return Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ def summary(folder: Path) -> str:
         if key.startswith("benchmark/") and key.endswith("/accuracy")
     ]
     lines += [f"{name:<7} {_score(metrics, f'benchmark/{name}')}" for name in names]
+    ending = "/strict/pass_at_1"
+    tasks = [key.removesuffix(ending) for key in metrics if key.endswith(ending)]
+    lines += [f"{prefix.partition('/')[2]:<7} {_passed(metrics, prefix)}" for prefix in tasks]
     if "eval_loss" in metrics:
         lines.append(
             f"loss   held-out {metrics['eval_loss']:.4f}, training {metrics['train_loss']:.4f}"
@@ -39,6 +43,17 @@ def _parts(metrics: dict[str, Any]) -> str:
         if f"time/{part}_share" in metrics
     ]
     return f": {', '.join(shares)}" if shares else ""
+
+
+def _passed(metrics: dict[str, Any], prefix: str) -> str:
+    """One of LightEval's benchmarks."""
+    low, high = (metrics.get(f"{prefix}/strict/pass_at_1_{end}") for end in ("low", "high"))
+    between = f" [{low:.3f}, {high:.3f}]" if low is not None else ""  # one question has none
+    lenient = metrics.get(f"{prefix}/lenient/pass_at_1", math.nan)
+    return (
+        f"pass@1 {metrics[f'{prefix}/strict/pass_at_1']:.3f}{between}, lenient {lenient:.3f}, "
+        f"{metrics[f'{prefix}/questions']:.0f} questions x {metrics[f'{prefix}/samples']:.0f}"
+    )
 
 
 def _score(metrics: dict[str, Any], prefix: str) -> str:

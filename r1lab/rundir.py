@@ -6,7 +6,7 @@ from its last whole checkpoint; a finished one, and the next free ``-2``, ``-3``
 Nothing is overwritten.
 
 ``status.json`` holds: state (running | finished | failed | killed), run_id (MLflow's), fingerprint,
-attempt, command, started, ended, error.
+attempt, command, started, ended, error; ``trained`` where only the benchmarks may be left to do.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _NOT_IDENTITY = (
 _ONLY_PLANNED = ("gpu", "gpu_memory_gib", "peak_tflops", "price_per_gpu_hour")
 #: Of `engine`: where a server is, which may be elsewhere when the run goes on.
 _WHERE_SERVED = ("url", "host", "port", "start_timeout")
+#: Of `evaluate`: how its answers are asked for, and where they go.
+_HOW_ASKED = ("name", "concurrency", "timeout", "again")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 
 
@@ -47,6 +49,7 @@ class RunFolder:
     checkpoint: Path | None
     lock: IO[str]
     skipped: list[str]
+    trained: bool = False
 
     @property
     def name(self) -> str:
@@ -62,6 +65,9 @@ def fingerprint(config: dict[str, Any]) -> str:
     if "engine" in identity:
         node = identity["engine"].items()
         identity["engine"] = {key: value for key, value in node if key not in _WHERE_SERVED}
+    evaluate = identity.pop("evaluate", None)
+    if evaluate and evaluate["tasks"]:  # else none of it is read
+        identity["evaluate"] = {k: v for k, v in evaluate.items() if k not in _HOW_ASKED}
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -256,7 +262,8 @@ def claim(config: dict[str, Any], command: str) -> RunFolder:
         error=None,
         run_id=status.get("run_id"),
     )
-    return RunFolder(folder, attempt, status.get("run_id"), checkpoint, lock, skipped)
+    trained = resume == "auto" and bool(status.get("trained")) and (folder / "model").is_dir()
+    return RunFolder(folder, attempt, status.get("run_id"), checkpoint, lock, skipped, trained)
 
 
 def check_writable(output_dir: str) -> Problem | None:

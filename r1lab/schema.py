@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from r1lab.launch import slurm_config
 
-VERBS = ("train", "plan", "serve", "rewards", "sweep")
+VERBS = ("train", "plan", "evaluate", "serve", "compare", "rewards", "sweep")
 
 
 @dataclass
@@ -77,7 +77,7 @@ class DynamicSampling:
 class Trainer:
     kind: str = "???"
     args: Any = field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
-    benchmarks: list[str] = field(default_factory=list)  # data configs to sample after training
+    benchmarks: list[str] = field(default_factory=list)  # of conf/evaluate, else of conf/data
     evaluation: Evaluation = field(default_factory=Evaluation)
     dynamic_sampling: DynamicSampling = field(default_factory=DynamicSampling)
 
@@ -123,6 +123,38 @@ class Engine:
     importance_sampling_clip_max: float | None = None
     importance_sampling_clip_min: float | None = None
     args: Any = field(default_factory=lambda: DictConfig({}, flags={"struct": False}))  # vLLM's own
+
+
+@dataclass
+class Benchmark:
+    """One benchmark of ``evaluate.tasks``; ``null`` leaves it to ``evaluate``."""
+
+    samples: int = 1  # answers a question
+    answers: str = "math"  # math | choice: what the lenient score reads
+    data: str | None = None  # a .jsonl, or a folder of SPLIT.jsonl, in the data set's own schema
+    prompt: str | None = None  # with {problem}; null: the benchmark's own
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+@dataclass
+class Evaluate:
+    """LightEval's benchmarks: by the verb ``evaluate``, and after a training."""
+
+    tasks: dict[str, Any] = field(default_factory=dict)  # conf/evaluate
+    name: str | None = None  # of the results' folder; null: from the run or the model
+    data_dir: str | None = None  # TASK.jsonl or TASK/ for every task; null: the hub
+    samples: int | None = None  # answers a question, for every task; null: each task's own
+    limit: int | None = None  # the first so many questions of every task; null: all
+    temperature: float = 0.6
+    top_p: float = 0.95
+    max_new_tokens: int = 32768
+    system_prompt: str | None = None  # open_r1, boxed, or the text
+    seed: int = 42  # of sampling
+    concurrency: int = 64  # requests at a time
+    timeout: float = 3600.0  # seconds for one answer
+    again: bool = False  # ask anew, beside finished answers; at temperature 0 both are compared
 
 
 @dataclass
@@ -176,6 +208,7 @@ class Root:
     callbacks: dict[str, Any] = field(default_factory=dict)
     hardware: Hardware = field(default_factory=Hardware)
     engine: Engine = field(default_factory=Engine)
+    evaluate: Evaluate = field(default_factory=Evaluate)
     tracking: Tracking = field(default_factory=Tracking)
     hub: Hub = field(default_factory=Hub)
 
@@ -189,6 +222,7 @@ def register() -> None:
     for name, node in slurm_config.LAUNCHERS.items():
         store.store(group="hydra/launcher", name=name, node=node, provider="r1lab")
     store.store(group="schema", name="root", node=Root, package="_global_")
+    store.store(group="schema", name="benchmark", node=Benchmark)
     # Included as `/schema/open@args`, it opens exactly that subtree: `trainer.args.x=1` needs no
     # `+`.
     store.store(group="schema", name="open", node=DictConfig({}, flags={"struct": False}))

@@ -42,7 +42,7 @@ _POLL_S = 0.5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Stop(BaseException):
+class Stop(BaseException):
     """A signal asked for the end."""
 
 
@@ -52,20 +52,21 @@ def serve(overrides: Sequence[str], dirs: Sequence[str], as_json: bool) -> int:
     ``as_json``: one line of JSON on standard output once it answers, and nothing else.
     """
     config, found = reference.compose(overrides, dirs)
-    problems = {problem.key: problem for problem in [*_check(config), *_unread(overrides)]}
+    unread_ones = unread(overrides, _READ, ("engine.",), "serve")
+    problems = {problem.key: problem for problem in [*_check(config), *unread_ones]}
     if problems:
         raise ConfigError(problems.values())
-    with _stopped_by_signals():
+    with stopped_by_signals():
         try:
             return _serve(config, found, as_json)
-        except _Stop:
+        except Stop:
             return INTERRUPTED  # before it was up
 
 
 def _serve(config: dict[str, Any], found: reference.Found | None, as_json: bool) -> int:
     device = hardware.device(config)
     places = {**resolve_hardware(config["hardware"]), "device": device}
-    key, made = _api_key(config["engine"]["host"])
+    key, made = api_key_for(config["engine"]["host"])
     model = reference.servable(config["model"])
     log = _folder(config, model.name) / "server.log"
     engine = choose.make(
@@ -93,7 +94,7 @@ def _serve(config: dict[str, Any], found: reference.Found | None, as_json: bool)
             print(_summary(engine, answer, seconds, speed, made), flush=True)
         try:
             _watch(engine)
-        except _Stop:
+        except Stop:
             _note("stopping")
     _note("stopped")
     return 0
@@ -109,13 +110,13 @@ def _watch(engine: Engine) -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """The first signal raises :class:`_Stop`; later ones wait until everything is stopped."""
+def stopped_by_signals() -> Iterator[None]:
+    """The first signal raises :class:`Stop`; later ones wait until everything is stopped."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in _STOP_SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        raise _Stop
+        raise Stop
 
     before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
@@ -125,15 +126,18 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _unread(overrides: Sequence[str]) -> list[Problem]:
-    """Overrides that serving has no use for."""
+def unread(
+    overrides: Sequence[str], read: Sequence[str], below: tuple[str, ...], verb: str
+) -> list[Problem]:
+    """Overrides that the verb has no use for: neither in ``read`` nor below one of ``below``."""
     problems = []
+    nodes = dict.fromkeys(key.partition(".")[0] for key in (*read, *below))
+    fix = f"leave it out: {verb} reads {', '.join(nodes)}"
     for item in overrides:
-        key = item.partition("=")[0].lstrip("+~")
-        if key not in _READ and not key.startswith("engine."):
+        key = item.partition("=")[0].lstrip("+~").partition("@")[0]
+        if key not in read and not key.startswith(below):
             value = parse(item).value() if key != "model" else None
-            fix = "leave it out: a server reads model, engine and hardware"
-            problems.append(Problem(key, value, "is not read by serve", fix))
+            problems.append(Problem(key, value, f"is not read by {verb}", fix))
     return problems
 
 
@@ -151,7 +155,7 @@ def _check(config: dict[str, Any]) -> list[Problem]:
     return [*problems, writable] if writable else problems
 
 
-def _api_key(host: str) -> tuple[str | None, bool]:
+def api_key_for(host: str) -> tuple[str | None, bool]:
     """The key, and whether it was made here: who listens to a network has one."""
     key = os.environ.get(API_KEY)
     made = not key and not address.is_loopback(host)

@@ -31,6 +31,7 @@ from r1lab.errors import (
     Problem,
     first_cause,
 )
+from r1lab.evaluation import after, environment
 from r1lab.launch import local, ranks, rendezvous, settings, universal
 from r1lab.launch.ranks import error_file
 from r1lab.plan import Plan, make_plan, resolve_hardware
@@ -163,16 +164,21 @@ def _lead(
         plan = partial(_write_plan, config, made, folder, tracker.run_id, command, device, begin)
         plan_file = plan(None)
         tracker.log_start(config, collect(config), command)
-        with rollout_server.running(config, device, folder.path, begin.checkpoint) as server:
-            if server.url:
-                plan(server.url)
-            places = _places(config, device, begin.deepspeed_file, me)
-            places = [place | server.variables for place in places]
-            meeting.plan(str(plan_file))
-            broken: list[Callable[[], object]] = [server.failure] if server.url else []
-            broken += [meeting.broken] if me.world_size > 1 else []
-            ended = local.run(plan_file, places, folder.lock.fileno(), broken)
-            without_server = server.failure()
+        if folder.trained:
+            print("trained already: the benchmarks are left", flush=True)
+            meeting.no_plan(0)
+            ended, without_server = [], None
+        else:
+            with rollout_server.running(config, device, folder.path, begin.checkpoint) as server:
+                if server.url:
+                    plan(server.url)
+                places = _places(config, device, begin.deepspeed_file, me)
+                places = [place | server.variables for place in places]
+                meeting.plan(str(plan_file))
+                broken: list[Callable[[], object]] = [server.failure] if server.url else []
+                broken += [meeting.broken] if me.world_size > 1 else []
+                ended = local.run(plan_file, places, folder.lock.fileno(), broken)
+                without_server = server.failure()
         universal.clean(folder.path)
     except BaseException as failure:
         if tracker is not None:
@@ -190,6 +196,9 @@ def _lead(
         state, error = "failed", elsewhere["error"]
     elif state == "failed":
         meeting.fail(me.rank, error or "")
+    if state == "finished":
+        rundir.write_status(folder.path, trained=True)
+        state, error = after.run(config, folder.path, tracker, device, command)
     tracker.finish(_IN_MLFLOW[state], error)
     rundir.write_status(folder.path, state=state, ended=_now(), error=error)
     _conclude(folder, state, error, tracker.url)
@@ -245,6 +254,8 @@ def _ready(config: dict[str, Any], me: ranks.Rank) -> str:
                 f"hardware={wanted['kind']} needs it",
                 "DS_BUILD_OPS=0 pip install 'r1lab[deepspeed]'",
             )
+    if config["evaluate"]["tasks"]:  # what the benchmarks lack is found before the training
+        environment.python(print)
     hub.check_access(config, rundir.locate(config)[1].get("run_id"))
     wandb_env.report_to(config)
     return device
@@ -342,12 +353,16 @@ def _conclude(folder: rundir.RunFolder, state: str, error: str | None, url: str 
 
     if state == "finished":
         print(summary(folder.path))
+    elif state == "killed" and rundir.read_status(folder.path).get("trained"):
+        print("stopped; the model is saved. The same command goes on with the benchmarks.")
     elif state == "killed":
         last, _ = rundir.last_checkpoint(folder.path)
         print(f"stopped; checkpoint {last}. The same command goes on from there.")
     else:
         print(f"r1lab: the run failed: {first_cause(error or '')}", file=sys.stderr)
         print(f"  log: {folder.path / 'log.txt'}", file=sys.stderr)
+        if rundir.read_status(folder.path).get("trained"):
+            print("  the model is saved: the same command does the benchmarks", file=sys.stderr)
     if url:
         print(f"record {url}")
     sys.stdout.flush()

@@ -256,14 +256,14 @@ class Tracker:
             count = self._points.replaced
             self.set_tags({"r1lab.replaced": f"{count} points of steps that were done twice"})
 
-    def finish(self, status: Status, traceback: str | None = None) -> None:
-        """Write what is pending and close the run; ``traceback`` becomes ``traceback.txt``."""
+    def finish(self, status: Status, traceback: str | None = None, ended: float = 0) -> None:
+        """Write what is pending and close the run (at ``ended``, seconds since the epoch)."""
         try:
             if traceback:
                 self.log_text(traceback, "traceback.txt")
             self.flush()
         finally:
-            self._client.set_terminated(self.run_id, status)
+            self._client.set_terminated(self.run_id, status, int(ended * 1000) or None)
             self._pool.shutdown()
 
     def _submit(self, write: Callable[[], None]) -> None:
@@ -345,7 +345,7 @@ class DisabledTracker(Tracker):
 
     def hurry(self) -> None: ...
     def flush(self) -> None: ...
-    def finish(self, status: Status, traceback: str | None = None) -> None: ...
+    def finish(self, status: Status, traceback: str | None = None, ended: float = 0) -> None: ...
 
 
 def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:

@@ -14,6 +14,7 @@ from r1lab import components, rundir
 from r1lab.engines.check import check as check_engine
 from r1lab.engines.training import OWNED as ENGINE_OWNED
 from r1lab.errors import Problem, suggest
+from r1lab.evaluation import settings as evaluation
 from r1lab.planning.trl_fields import refusal, trainer_fields
 from r1lab.rewards.base import needed_columns
 from r1lab.trainers import dynamic_sampling
@@ -97,6 +98,7 @@ def validate(config: dict[str, Any]) -> list[Problem]:
         errors += check_data(config, source, rewards)
     for name, node in (config.get("benchmarks") or {}).items():
         errors += _benchmark(name, node)
+    errors += evaluation.check_training(config)
     errors += check_engine(config["engine"], "train")
     errors += _hub(config)
     return errors

@@ -34,8 +34,11 @@ HEAVY = (
     "transformers",
     "trl",
 )
-#: The worker's half and the server's process, which the parent never imports.
-WORKER_ONLY = re.compile(r"r1lab\.(worker|run|engines\.app(\..+)?)")
+#: The worker's half, the server's process and LightEval's, which the parent never imports.
+WORKER_ONLY = re.compile(r"r1lab\.(worker|run|engines\.app(\..+)?|evaluation\.inside\..+)")
+#: Scripts of an environment of their own, and what that is made from.
+INSIDE = ROOT / "r1lab" / "evaluation" / "inside"
+INSIDE_NEEDS = ROOT / "launchers" / "eval-env" / "requirements.in"
 
 MOST_LINES = 400
 
@@ -94,13 +97,22 @@ def test_every_import_is_a_declared_dependency():
     rows = chain(project["dependencies"], *project["optional-dependencies"].values())
     declared = {canonicalize_name(Requirement(row).name) for row in rows}
     distributions = packages_distributions()
+    there = {canonicalize_name(Requirement(row).name) for row in requirements(INSIDE_NEEDS)}
+    siblings = {path.stem for path in INSIDE.glob("*.py")}
     missing = {}
     for path in MODULES:
-        for name in imports(ast.parse(path.read_text())) - sys.stdlib_module_names - {"r1lab"}:
+        inside = path.is_relative_to(INSIDE)
+        own = siblings if inside else {"r1lab"}  # the one environment has no r1lab
+        for name in imports(ast.parse(path.read_text())) - sys.stdlib_module_names - own:
             owners = {canonicalize_name(owner) for owner in distributions.get(name, [name])}
-            if not owners & declared:
+            if not owners & (there if inside else declared):
                 missing.setdefault(name, relative(path))
     assert missing == {}
+
+
+def requirements(path: Path) -> list[str]:
+    rows = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
+    return [row for row in rows if row]
 
 
 def test_only_tracking_imports_mlflow():

@@ -196,8 +196,9 @@ def _of_run(folder: Path, which: str, reference: str) -> Found:
 
 
 def _final(folder: Path, reference: str) -> Found:
-    state = rundir.read_status(folder).get("state")
-    if state != "finished" or _kind(folder / "model") is None:
+    status = rundir.read_status(folder)
+    state = status.get("state")
+    if not (state == "finished" or status.get("trained")) or _kind(folder / "model") is None:
         said = f"{folder} has no final model: the run is {state}"
         raise _refused(reference, said, folder)
     return Found(str(folder / "model"), folder.name, f"the final model of {folder}")

@@ -19,15 +19,18 @@ from r1lab.compose import compose, resolve
 from r1lab.data.entries import config_folder, data_file
 from r1lab.data.source import Source
 from r1lab.errors import ConfigError
-from r1lab.groups import group_options, groups
+from r1lab.evaluation import evaluate
+from r1lab.groups import LIST_GROUPS, group_options, groups
 from r1lab.planning.trl_fields import trainer_fields
 from r1lab.sweep import request
 from r1lab.targets import parameters
 from r1lab.validate import OWNED
+from tests.evaluation import generated
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGURATION, RUNS, OPEN_R1, SWEEPS = (
-    ROOT / "docs" / f"{name}.md" for name in ("configuration", "runs", "open-r1", "sweeps")
+CONFIGURATION, RUNS, OPEN_R1, SWEEPS, EVALUATING = (
+    ROOT / "docs" / f"{name}.md"
+    for name in ("configuration", "runs", "open-r1", "sweeps", "evaluating")
 )
 PAGES = [
     CONFIGURATION,
@@ -35,6 +38,7 @@ PAGES = [
     OPEN_R1,
     SWEEPS,
     ROOT / "docs" / "engines.md",
+    EVALUATING,
     *filter(Path.is_file, [ROOT / "README.md"]),
 ]
 #: Their defaults differ by file, or are an entry's of a mixture.
@@ -112,6 +116,14 @@ def test_every_field_that_all_data_has_is_described_with_its_default() -> None:
         assert (rows[key][1], yaml.safe_load(code(rows[key][2])[0])) == (type_name, default), key
 
 
+def test_every_field_of_a_benchmark_is_described_with_its_default() -> None:
+    rows = {code(row[0])[0]: row for row in table(CONFIGURATION, "key", 2)}
+    wanted = leaves(schema.Benchmark(), "evaluate.tasks.NAME.")
+    assert list(rows) == list(wanted)
+    for key, (type_name, default) in wanted.items():
+        assert (rows[key][1], yaml.safe_load(code(rows[key][2])[0])) == (type_name, default), key
+
+
 def test_the_table_of_owned_fields_is_complete() -> None:
     rows = {code(row[0])[0]: row[1] for row in table(CONFIGURATION, "field of TRL")}
     assert rows == OWNED
@@ -140,7 +152,7 @@ def data_keys() -> set[str]:
 @cache
 def config_keys() -> set[str]:
     """Every dotted key of a config that has all rewards and callbacks."""
-    lists = [f"{group}=[{','.join(group_options(group))}]" for group in ("rewards", "callbacks")]
+    lists = [f"{group}=[{','.join(group_options(group))}]" for group in LIST_GROUPS]
 
     def walk(node: Any, path: str) -> Iterator[str]:
         for key, value in node.items() if isinstance(node, dict) else ():
@@ -222,7 +234,11 @@ COMMANDS = [
 
 @pytest.fixture
 def problems_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one file that the pages' commands name."""
+    """The files that the pages' commands name."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "gsm8k.jsonl").write_text("")
+    for name in generated.SCHEMAS:
+        generated.write(name, tmp_path / "four" / name, 1)
     (tmp_path / "problems.jsonl").write_text('{"prompt": "1 + 1?", "solution": "2"}\n')
     monkeypatch.chdir(tmp_path)
 
@@ -234,9 +250,12 @@ def test_command_lines_compose_and_validate(page: Path, line: str) -> None:
     if {"--help", "--version"} & set(words):
         return
     verb, rest = cli._split_verb(words)
-    if verb in ("rewards", "sweep"):
+    if verb in ("rewards", "sweep", "compare"):
         return  # tests/lab/test_docs.py runs the reward lab's, tests/sweep the sweep's
     flags, overrides, _ = cli._split_flags(rest, verb)
+    if verb == "evaluate":
+        evaluate.checked(overrides, [])
+        return
     output = r"\n(    r1lab: \d+ problems?.*\n(?:      .*\n)+)"
     shown = re.search(rf"\$ {re.escape(line)}{output}", page.read_text())
     if shown is None and "--multirun" in flags:

@@ -1,0 +1,52 @@
+"""Lines on standard error that the parent process reads: JSON that begins with the event's name."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lighteval_model import Counts
+
+#: Seconds between two lines of progress. The first and the last of a phase always come.
+_OFTEN = 1.0
+
+
+def emit(event: str, **fields: Any) -> None:
+    """One line for the parent."""
+    print(json.dumps({"event": event, **fields}), file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Lines of progress, not more often than a parent can use."""
+
+    def __init__(self, task: str, phase: str):
+        self._task, self._phase = task, phase
+        self._began = self._said = float("-inf")
+
+    def __call__(self, counts: Counts) -> None:
+        """After an answer."""
+        self._say(
+            counts.done,
+            counts.total,
+            kept=counts.kept,
+            tokens=counts.tokens,
+            truncated=counts.truncated,
+        )
+
+    def scored(self, done: int, total: int) -> None:
+        """After a score."""
+        self._say(done, total)
+
+    def _say(self, done: int, total: int, **fields: Any) -> None:
+        now = time.monotonic()
+        if self._said == float("-inf"):
+            self._began = now
+        elif done < total and now - self._said < _OFTEN:
+            return
+        self._said = now
+        seconds = round(now - self._began, 3)
+        head = {"task": self._task, "phase": self._phase, "done": done, "total": total}
+        emit("progress", **head, **fields, seconds=seconds)
