@@ -80,8 +80,7 @@ def checked(
 def _compose(
     overrides: Sequence[str], dirs: Sequence[str]
 ) -> tuple[dict[str, Any], reference.Found | None, str | None]:
-    """With a URL, an X that is nothing here is the server's name for the model.
-    """
+    """With a URL, an X that is nothing here is the server's name for the model."""
     named, rest = reference.split(overrides, dirs)
     external = any(item.partition("=")[0].lstrip("+") == "engine.url" for item in rest)
     if not external:
