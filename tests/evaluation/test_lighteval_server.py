@@ -109,6 +109,22 @@ def test_a_server_that_dies_is_one_error_and_the_next_one_goes_on(aime, tmp_path
         assert len(server.requests()) == 100 - answered + 3
 
 
+def test_a_stop_is_one_line_and_keeps_what_was_answered(aime, tmp_path):
+    tasks, table = aime
+    with serving(tmp_path / "server", table, "--delay", "0.2") as server:
+        given = job(server.url, tmp_path / "out", tasks)
+        process = subprocess.Popen(command(given), env=environ(), stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 300
+        while len(kept(tmp_path / "out")) < 10 and time.monotonic() < until:
+            time.sleep(0.02)
+        process.terminate()
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert json.loads(said.splitlines()[-1])["kind"] == "interrupted"
+    assert "Traceback" not in said
+    assert 10 <= len(kept(tmp_path / "out")) < 100
+
+
 @pytest.fixture(scope="module")
 def faults(aime, tmp_path_factory) -> tuple[dict[str, Done], dict[str, Served], Path]:
     """Jobs that cannot end well, by what is wrong with each."""

@@ -98,7 +98,8 @@ if TYPE_CHECKING:
 
 def main(job_file: str) -> int:
     """Run a job; the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    # As Ctrl-C, which asyncio takes for a request to end in order.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         job = read_job(Path(job_file))
         with Journal(job.journal or job.output / "answers.jsonl") as journal:
@@ -122,10 +123,6 @@ def main(job_file: str) -> int:
         emit("error", kind="server", message=str(error), fix=error.fix)
         return 3
     return 0
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _run(job: Job, journal: Journal) -> None:
