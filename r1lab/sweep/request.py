@@ -84,9 +84,7 @@ def check(overrides: Sequence[str], dirs: Sequence[str]) -> Request:
     assert isinstance(launcher, dict)
     tasks = {str(key): value for key, value in launcher.items()}
     problems += [
-        p
-        for config in configs
-        for p in check_launcher(tasks, config["hardware"], config["engine"])
+        p for config in configs for p in check_launcher(tasks, config["hardware"], config["engine"])
     ]
     if problems:
         raise ConfigError(_unique(problems))
