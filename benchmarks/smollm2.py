@@ -7,9 +7,10 @@ Runs ``experiment=smollm2_sums``, the committed one, once for each seed; words a
 added to its command (``-- hardware=single_gpu``). Draws the curves, and prints a markdown table of
 held-out accuracy before and after, and the gain. A row's intervals are 95% bootstrap intervals over
 the held-out problems; the gain's pairs each problem with itself. The last row's are 95% t intervals
-over the seeds. Of a + b and b + a one may be trained on and the other held out: "new pairs" is the
-accuracy after training on those sums of which neither was. Runs that are finished are read, not
-repeated. Needs matplotlib (the extra ``plots``).
+over the seeds. Two columns take the gain apart. "Before, last number" counts an answer as right
+that only mentions the result last, and so sets aside what is learned about the form. Of a + b and
+b + a one may be trained on and the other held out: "after, new pairs" has the sums of which neither
+was. Runs that are finished are read, not repeated. Needs matplotlib (the extra ``plots``).
 """
 
 from __future__ import annotations
@@ -43,6 +44,13 @@ def by_problem(run: Path, name: str) -> Any:
     return rows.groupby("prompt", sort=False)["correct"].mean()
 
 
+def last_number(run: Path, name: str) -> Any:
+    """As :func:`by_problem`, where the last number of an answer decides, wherever it stands."""
+    rows = pandas.read_parquet(run / "evaluation" / f"{name}.parquet")
+    ends = [(re.findall(r"\d+", text) or [None])[-1] for text in rows["completion"]]
+    return rows.assign(right=rows["solution"] == ends).groupby("prompt", sort=False)["right"].mean()
+
+
 def new_pairs(run: Path, scores: Any) -> Any:
     """The ``scores`` of questions whose operands no training problem has, in either order."""
     data = json.loads((run / "plan.json").read_text())["config"]["data"]
@@ -52,16 +60,16 @@ def new_pairs(run: Path, scores: Any) -> Any:
 
 def table(runs: dict[int, Path]) -> str:
     """Markdown rows by seed, then the mean over seeds."""
-    titles = ["seed", "before", "after", "gain", "after, new pairs"]
+    titles = ["seed", "before", "after", "gain", "before, last number", "after, new pairs"]
     titles += ["tokens before", "tokens after", "wall, s"]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    means: dict[str, list[float]] = {title: [] for title in titles[1:5]}
+    means: dict[str, list[float]] = {title: [] for title in titles[1:6]}
     for seed, run in runs.items():
         before, after = by_problem(run, "heldout_before"), by_problem(run, "heldout")
         cells = [str(seed)]
-        for title, scores in zip(
-            means, (before, after, after - before, new_pairs(run, after)), strict=True
-        ):
+        columns = [before, after, after - before, last_number(run, "heldout_before")]
+        columns.append(new_pairs(run, after))
+        for title, scores in zip(means, columns, strict=True):
             low, high = interval(scores.to_numpy())
             means[title].append(float(scores.mean()))
             cells.append(f"{scores.mean():.3f} [{low:.3f}, {high:.3f}]")
