@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from r1lab.engines import address, cpu_weights
-from r1lab.engines.rollouts import API_KEY, SHARED
+from r1lab.engines.external import API_KEY
+from r1lab.engines.rollouts import SHARED
 from r1lab.engines.training import root, server_gpus
 from r1lab.errors import ConfigError, Problem
 from r1lab.launch import engine_machine

@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1lab.engines import cpu_weights
+from r1lab.engines.external import API_KEY
+from r1lab.engines.vllm import BATCHED_TOKENS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, Trainer
     from trl.generation.vllm_generation import VLLMGeneration
 
-#: The variable that has a server's API key.
-API_KEY = "R1LAB_API_KEY"
 #: The variable that names a folder which the trainer and a server on a CPU both see.
 SHARED = "R1LAB_WEIGHTS_DIR"
-#: Tokens that vLLM prefills in one go at most: TRL's value.
-_BATCHED_TOKENS = 4096
 
 
 @contextmanager
@@ -123,7 +121,7 @@ def _fitting(arguments: dict[str, Any]) -> dict[str, Any]:
     """Without chunks a prompt must fit one batch as a whole."""
     if arguments.get("enable_chunked_prefill") is False:
         longest = arguments.get("max_model_len") or 0
-        arguments["max_num_batched_tokens"] = max(_BATCHED_TOKENS, longest)
+        arguments["max_num_batched_tokens"] = max(BATCHED_TOKENS, longest)
     return arguments
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from r1lab.engines.base import OwnServer
-from r1lab.engines.vllm import CPU_CACHE_GIB, visible
+from r1lab.engines.training import CPU_CACHE_GIB
+from r1lab.engines.vllm import visible
 
 
 class TransformersServer(OwnServer):

@@ -11,11 +11,10 @@ from typing import Any
 
 from r1lab.engines.base import OwnServer
 from r1lab.engines.installed import require_vllm, unsupported
+from r1lab.engines.training import CPU_CACHE_GIB
 
-#: GiB of a machine's memory for the key-value cache where there is no GPU to take a share of.
-CPU_CACHE_GIB = 1
 #: Tokens that vLLM prefills in one go at least, where a prompt must fit as a whole.
-_BATCHED_TOKENS = 4096
+BATCHED_TOKENS = 4096
 
 
 class VLLMServer(OwnServer):
@@ -97,7 +96,7 @@ def _options(engine: Mapping[str, Any], device: str, context: int | None) -> dic
     chosen["enable_chunked_prefill"] = False
     length = engine.get("max_model_len") or context
     if length:
-        chosen["max_num_batched_tokens"] = max(_BATCHED_TOKENS, length)
+        chosen["max_num_batched_tokens"] = max(BATCHED_TOKENS, length)
     return chosen
 
 
