@@ -19,6 +19,7 @@ from typing import IO, Any
 from r1lab.engines import keeper
 from r1lab.engines.base import Engine, EngineFailed
 from r1lab.errors import FAILED, INTERRUPTED, MISTAKE, ConfigError, Problem, RunFailed
+from r1lab.evaluation.inside.parent_events import parse
 
 SCRIPT = Path(__file__).resolve().parent / "inside" / "lighteval_run.py"
 #: The variable in which it finds the server's key: not in the job file, nor on its command line.
@@ -103,11 +104,12 @@ def _follow(
             continue
         if line is None:
             return process.wait()
-        if not line.startswith('{"event":'):
-            log.write(line)
+        text, event = parse(line)
+        if text:
+            log.write(text)
             log.flush()
+        if event is None:
             continue
-        event = json.loads(line)
         if event["event"] == "error":
             errors.append(event)
         handle(event)

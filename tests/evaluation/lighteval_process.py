@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from r1lab.evaluation.environment import python
+from r1lab.evaluation.inside.parent_events import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = ROOT / "r1lab" / "evaluation" / "inside"
@@ -104,8 +105,11 @@ def run(job: dict[str, Any], **variables: str) -> Done:
         command(job), env=environ(**variables), capture_output=True, text=True, timeout=1500
     )
     lines = done.stderr.splitlines()
-    events = [json.loads(line) for line in lines if line.startswith('{"event":')]
-    return Done(done.returncode, events, done.stderr)
+    return Done(done.returncode, _events(lines), done.stderr)
+
+
+def _events(lines: list[str]) -> list[dict[str, Any]]:
+    return [event for _, event in map(parse, lines) if event is not None]
 
 
 def run_all(jobs: dict[str, dict[str, Any]], **variables: str) -> dict[str, Done]:
@@ -114,7 +118,7 @@ def run_all(jobs: dict[str, dict[str, Any]], **variables: str) -> dict[str, Done
 import sys
 import lighteval_run
 for path in sys.argv[1:]:
-    print("code", lighteval_run.main(path), file=sys.stderr)
+    sys.stderr.write(f"\\ncode {lighteval_run.main(path)}\\n")
 """
     files = [command(each)[-1] for each in jobs.values()]
     done = subprocess.run(
@@ -128,8 +132,7 @@ for path in sys.argv[1:]:
     found, lines = [], []
     for line in done.stderr.splitlines():
         if line.startswith("code "):
-            events = [json.loads(each) for each in lines if each.startswith('{"event":')]
-            found.append(Done(int(line.split()[1]), events, "\n".join(lines)))
+            found.append(Done(int(line.split()[1]), _events(lines), "\n".join(lines)))
             lines = []
         else:
             lines.append(line)

@@ -16,7 +16,26 @@ _OFTEN = 1.0
 
 def emit(event: str, **fields: Any) -> None:
     """One line for the parent."""
-    print(json.dumps({"event": event, **fields}), file=sys.stderr, flush=True)
+    # One write: print writes the end of the line by itself where nothing is buffered, and another
+    # thread's or process's log can come between.
+    sys.stderr.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stderr.flush()
+
+
+def parse(line: str) -> tuple[str, dict[str, Any] | None]:
+    """What of a line is a log, and its event if it has one.
+
+    Others write to the same pipe: a progress bar leaves its line open before an event.
+    """
+    start = line.find('{"event":')
+    if start < 0:
+        return line, None
+    try:
+        event, end = json.JSONDecoder().raw_decode(line, start)
+    except json.JSONDecodeError:
+        return line, None
+    rest = line[:start] + line[end:]
+    return (rest if rest.strip() else ""), event
 
 
 class Progress:
