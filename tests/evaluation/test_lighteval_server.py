@@ -109,12 +109,23 @@ def test_a_server_that_dies_is_one_error_and_the_next_one_goes_on(aime, tmp_path
         assert len(server.requests()) == 100 - answered + 3
 
 
+def ctrl_c_ignored() -> None:
+    """As a shell starts `command &`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def test_a_stop_is_one_line_and_keeps_what_was_answered(aime, tmp_path):
     tasks, table = aime
     with serving(tmp_path / "server", table, "--delay", "0.2") as server:
         # Two at once: ten seconds in all, so that the signal comes amid them on a busy machine too.
         given = job(server.url, tmp_path / "out", tasks, server={"concurrency": 2})
-        process = subprocess.Popen(command(given), env=environ(), stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command(given),
+            env=environ(),
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=ctrl_c_ignored,
+        )
         until = time.monotonic() + 300
         while len(kept(tmp_path / "out")) < 10 and time.monotonic() < until:
             time.sleep(0.02)

@@ -98,7 +98,9 @@ if TYPE_CHECKING:
 
 def main(job_file: str) -> int:
     """Run a job; the exit code."""
-    # As Ctrl-C, which asyncio takes for a request to end in order.
+    # As Ctrl-C, which asyncio takes for a request to end in order; a shell starts what runs in the
+    # background with that ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         job = read_job(Path(job_file))
