@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from r1lab.errors import Problem
 from r1lab.generation.request import Answer, Prompt
@@ -46,19 +46,27 @@ class Group:
 
 @dataclass
 class Context:
-    """What steps may need beside the groups."""
+    """What steps may need beside the groups.
+
+    ``before`` is set for a step's check: the kinds of the steps that come before it.
+    """
 
     config: Mapping[str, Any]
     has_gold: bool
     has_samples: int  # samples a prompt
+    before: Sequence[type[Step]] = ()
 
 
 class Step:
     """One step; subclasses implement :meth:`apply`.
 
-    ``counts`` says what it did, in a few words each (``dropped: the answer is wrong`` -> 31); the
-    runner adds how many prompts and samples came in and went out.
+    ``counts`` says what it did, in a few words each: ``dropped: wrong`` counts samples,
+    ``dropped prompts: too easy`` prompts with all the samples that they had left. The runner adds
+    how many prompts and samples came in and went out.
     """
+
+    #: Whether it sets ``Sample.correct`` and ``Group.pass_rate``, which later steps read.
+    verifies: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
