@@ -25,8 +25,8 @@ class Decontaminate(Step):
     folder ``NAME``, with the benchmark's own columns; ``columns`` names others. A benchmark of your
     own needs a file and a column.
 
-    ``short`` also finds questions of fewer words, which open-r1 never does, where a prompt or a line
-    of it is the question. ``answers`` looks at the samples too, and drops those.
+    ``short`` also finds questions of fewer words, which open-r1 never does, where a prompt or a
+    line of it is the question. ``answers`` looks at the samples too, and drops those.
     """
 
     def __init__(
@@ -155,14 +155,15 @@ def load(
         try:
             found[name] = questions.questions(name, data_dir, (columns or {}).get(name))
         except ConfigError as error:
-            problems += [_rekeyed(problem) for problem in error.problems]
+            problems += [_rekeyed(problem, name) for problem in error.problems]
     if problems:
         raise ConfigError(problems)
     return found
 
 
-def _rekeyed(problem: Problem) -> Problem:
-    key = f"steps.decontaminate.{problem.key}"
+def _rekeyed(problem: Problem, name: str) -> Problem:
+    key = f"columns.{name}" if problem.key == "columns" else problem.key
+    key = f"steps.decontaminate.{key}"
     return Problem(key, problem.value, problem.message, problem.fix, problem.file)
 
 
