@@ -112,12 +112,13 @@ class Decontaminate(Step):
                 kept.append(sample)
         group.samples = kept
 
-    def _list(self, prompt: Prompt, hits: Iterable[Hit], sample: int | None = None) -> None:
-        """Count and list; what overlaps with two benchmarks is counted for both."""
-        what = "the prompt" if sample is None else "the answer"
+    def _list(self, prompt: Prompt, hits: Sequence[Hit], sample: int | None = None) -> None:
+        """Count once, for all benchmarks together; list each."""
+        names = ", ".join(hit.benchmark for hit in hits)
+        brief = all(hit.short for hit in hits)
+        how = "a short question" if brief else f"{self.ngram} words in a row"
+        self.counts[f"dropped{' prompts' if sample is None else ''}: {how} of {names}"] += 1
         for hit in hits:
-            how = "is a short question" if hit.short else f"shares {self.ngram} words with one"
-            self.counts[f"dropped: {what} {how} of {hit.benchmark}"] += 1
             self.listed.append(
                 {
                     "row": prompt.row,

@@ -49,9 +49,8 @@ def test_offenders_are_dropped_counted_and_listed(folder: str) -> None:
     ]
     assert [g.prompt.row for g in made.apply(groups)] == [0, 9]
     assert made.counts == {
-        "dropped: the prompt shares 8 words with one of aime24": 1,
-        "dropped: the prompt shares 8 words with one of math_500": 1,
-        "dropped: the prompt is a short question of math_500": 1,
+        "dropped prompts: 8 words in a row of aime24, math_500": 1,
+        "dropped prompts: a short question of math_500": 1,
     }
     assert made.listed[0] == {
         "row": 7,
@@ -76,7 +75,7 @@ def test_answers_are_looked_at_when_asked(folder: str) -> None:
     (kept,) = made.apply([group(0, "How many?", *texts)])
     assert [sample.number for sample in kept.samples] == [0]
     assert {row["sample"] for row in made.listed} == {1}
-    assert made.counts["dropped: the answer shares 8 words with one of aime24"] == 1
+    assert made.counts == {"dropped: 8 words in a row of aime24, math_500": 1}
 
 
 def test_reasoning_counts_as_answer(folder: str) -> None:
