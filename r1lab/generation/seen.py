@@ -25,6 +25,11 @@ class Seen:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def bytes(self) -> int:
+        """What the table takes."""
+        return len(self._table) * self._table.itemsize
+
     def __contains__(self, text: str) -> bool:
         return self._table[self._slot(self._table, _hash(text))] != 0
 

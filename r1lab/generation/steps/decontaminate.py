@@ -21,9 +21,9 @@ HEAD = 200
 class Decontaminate(Step):
     """Drops prompts whose user turns share ``ngram`` words in a row with a benchmark's question.
 
-    The questions come from the hub, or from ``data_dir``: ``NAME.jsonl``, ``NAME.parquet`` or a
-    folder ``NAME``, with the benchmark's own columns; ``columns`` names others. A benchmark of your
-    own needs a file and a column.
+    The questions of ``benchmarks`` come from the hub, or from ``data_dir``: ``NAME.jsonl``,
+    ``NAME.parquet`` or a folder ``NAME``, with the benchmark's own columns; ``columns`` names
+    others. A benchmark of your own needs a file and a column.
 
     ``short`` also finds questions of fewer words, which open-r1 never does, where a prompt or a
     line of it is the question. ``answers`` looks at the samples too, and drops those.
