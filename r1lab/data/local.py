@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r1lab.data.files import Bad, Row, read_rows
+from r1lab.data.messages import as_found
 from r1lab.data.rows import row_columns
 from r1lab.data.source import Source, check_one_of, missing_columns
 from r1lab.errors import ConfigError, Problem, nearest
@@ -36,7 +37,8 @@ class Local(Source):
     """Rows of ``path``, a file or a folder; the format comes from the suffix unless it is given.
 
     In a folder, files whose names begin with test, validation, val, dev or eval are the test split,
-    and all others are train. ``test_path`` names the test split's file or folder instead.
+    and all others are train; hidden files, and folders whose names begin with ``_`` or a dot, are
+    not read. ``test_path`` names the test split's file or folder instead.
     """
 
     name: str = "local"
@@ -122,7 +124,7 @@ class Local(Source):
                 value = getattr(self, self._key(split))
                 found.append(Problem(where, value, f"the {split} split has zero rows", fix))
             elif seen is not None and rows:
-                found += missing_columns(self, seen, key, split)
+                found += missing_columns(as_found(self, seen), seen, key, split)
         return found
 
     def known_columns(self) -> set[str] | None:
@@ -139,7 +141,7 @@ class Local(Source):
 
     def provides(self) -> set[str] | None:
         columns = self.known_columns()
-        return None if columns is None else row_columns(self, columns)
+        return None if columns is None else row_columns(as_found(self, columns), columns)
 
     def _check_paths(self, key: str) -> list[Problem]:
         if not self.path:
@@ -196,7 +198,13 @@ def _files_under(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = (file for file in path.rglob("*") if file.is_file())
-    return sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+    return sorted(f for f in files if f.suffix.lower() in SUFFIXES and not _beside(f, path))
+
+
+def _beside(file: Path, root: Path) -> bool:
+    """Whether it lies beside the data: in a folder such as ``_made`` or ``.cache``, or hidden."""
+    *folders, name = file.relative_to(root).parts
+    return name.startswith(".") or any(folder.startswith((".", "_")) for folder in folders)
 
 
 def _is_test(file: Path, root: Path) -> bool:

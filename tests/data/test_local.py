@@ -80,6 +80,15 @@ def test_names_that_only_begin_like_test_are_train(tmp_path: Path) -> None:
     assert set(loaded) == {"train"} and len(loaded["train"]) == 12
 
 
+def test_what_lies_beside_the_data_is_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / ".hidden" / "_mine"  # the folder's own place does not count
+    jsonl(folder / "train.jsonl", ROWS)
+    for beside in ("_made/dropped.jsonl", ".cache/a/b.jsonl", ".train.jsonl"):
+        jsonl(folder / beside, [{"other": 1}])
+    jsonl(folder / "_kept.jsonl", ROWS[:1])
+    assert len(Local(path=str(folder)).load()["train"]) == 7
+
+
 def test_test_path(tmp_path: Path) -> None:
     train, held = jsonl(tmp_path / "a.jsonl", ROWS[:4]), jsonl(tmp_path / "b.jsonl", ROWS[4:])
     loaded = Local(path=str(train), test_path=str(held)).load()
