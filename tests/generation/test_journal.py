@@ -290,14 +290,15 @@ def test_it_keeps_up_with_any_server(tmp_path):
 
 
 MEMORY = """
-    import hashlib, resource, sys, time
+    import hashlib, re, sys
     from pathlib import Path
     from r1lab.generation.journal import INDEX, Journal
     from r1lab.generation.request import Answer, Request
 
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    def peak():  # MiB; getrusage's would begin with that of the process that started this one
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"VmHWM:\\s+(\\d+)", status).group(1)) / 1024
     def key(number):
         return hashlib.sha256(str(number).encode()).hexdigest()[:32]
     before = peak()
@@ -313,11 +314,11 @@ MEMORY = """
 
 
 def test_memory_stays_flat(tmp_path):
-    assert float(run_python(MEMORY, tmp_path, 50_000)) < 25
+    assert 1 < float(run_python(MEMORY, tmp_path, 50_000)) < 30
 
 
 @pytest.mark.slow
 def test_memory_stays_flat_over_a_million_answers(tmp_path):
     grown = float(run_python(MEMORY, tmp_path, 1_000_000))
     print(f"peak memory grew by {grown:.1f} MiB")
-    assert grown < 60
+    assert 1 < grown < 60
