@@ -161,7 +161,8 @@ def test_a_request_that_nobody_waits_for_is_dropped(cluster, served):
 
 
 ALONE = """
-import asyncio, os, signal, sys
+import asyncio, signal, sys
+from r1lab.generation.clients import make
 from r1lab.generation.request import Request, Sampling
 
 async def main(url, wait):
