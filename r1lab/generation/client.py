@@ -86,7 +86,7 @@ class Attempt:
 
     request: Request
     failures: int = 0
-    reason: str = ""
+    probes: bool = False  # whether it alone is tried, while the server answers nobody
 
 
 class Client:
@@ -123,10 +123,8 @@ class Client:
         self._workers = 0
         self._idle = asyncio.Event()
         self._not_before = 0.0
-        # While the server answers nobody, one request at a time is tried; the others wait for this.
-        self._open = asyncio.Event()
-        self._open.set()
-        self._probing = False
+        # While the server answers nobody, one worker at a time tries; the others leave.
+        self._outage = self._probing = False
         self._outages = 0
         self._failing_since: float | None = None
         self._in_a_row = 0
@@ -143,8 +141,10 @@ class Client:
         try:
             async with asyncio.TaskGroup() as self._group:
                 ticker = self._group.create_task(self._tick())
-                self._hire()
-                await self._idle.wait()
+                while not self._exhausted or self._again:
+                    self._idle.clear()
+                    self._hire()
+                    await self._idle.wait()
                 ticker.cancel()
         except BaseExceptionGroup as failures:
             first: BaseException = failures
@@ -161,8 +161,8 @@ class Client:
         while self._workers < self.limit.current and not (self._exhausted and not self._again):
             self._workers += 1
             self._group.create_task(self._work())
-            if self._failing_since is not None:
-                return  # one more at a time while things fail
+            if self._outage:
+                return  # one is enough to see whether it is back
 
     async def _work(self) -> None:
         while self._workers <= self.limit.current:
@@ -180,31 +180,34 @@ class Client:
 
         (What others have in flight may fail: whoever has it tries it again.)
         """
-        passed = 0
+        passed, probes = 0, False
         while True:
-            if not self._open.is_set():
-                if self._probing:
-                    await self._open.wait()
-                    continue
-                self._probing = True
+            if self._outage:
+                if self._probing and not probes:
+                    return None
+                self._probing = probes = True
+            elif probes:
+                self._probing = probes = False
             now = time.monotonic()
             if now < self._not_before:
                 await asyncio.sleep(self._not_before - now + random.uniform(0.0, 0.1))
                 continue
             due = self._again[0][0] if self._again else None
             if due is not None and due <= now:
-                return heapq.heappop(self._again)[2]
+                attempt = heapq.heappop(self._again)[2]
+                attempt.probes = probes
+                return attempt
             if len(self._again) < _WAITING * self.limit.current and not self._exhausted:
                 request = next(self._requests, _END)
                 if isinstance(request, Request):
-                    return Attempt(request)
+                    return Attempt(request, probes=probes)
                 self._exhausted = request is _END
                 passed += 1
                 if passed % _TURN == 0:
                     await asyncio.sleep(0)
                 continue
             if due is None:
-                self._probing = False
+                self._probing = self._probing and not probes
                 return None
             await asyncio.sleep(min(due - now, 1.0))
 
@@ -219,15 +222,15 @@ class Client:
             self._dead(attempt, str(error), "refused")
         except Fatal as error:
             if not counts.answered:
-                raise GenerationFailed(f"{error}\n    fix: {error.fix}") from error
-            self._failed(attempt, Failed(str(error), server=True), before)  # it did work before
+                raise GenerationFailed(str(error)) from error
+            self._failed(attempt, Failed(error.reason, "refused", True), before)  # not always
         except Failed as error:
             self._failed(attempt, error, before)
         else:
             self._answered(attempt, answer, time.monotonic() - began)
         finally:
             counts.in_flight -= 1
-            self._probing = False
+            self._probing = self._probing and not attempt.probes
 
     def _answered(self, attempt: Attempt, answer: Answer, seconds: float) -> None:
         counts = self.counts
@@ -240,14 +243,13 @@ class Client:
         self.limit.answered(time.monotonic(), answer.completion_tokens or 1)
         self._in_a_row = self._outages = 0
         self._failing_since = counts.waiting_for_server = None
-        self._open.set()
+        self._outage = False
 
     def _failed(self, attempt: Attempt, error: Failed, before: int) -> None:
         """Another try, or the end of it: of the request's, or of all."""
         counts, now = self.counts, time.monotonic()
         counts.errors[error.kind] += 1
         counts.retried += 1
-        attempt.reason = str(error)
         if self._failing_since is None:
             self._failing_since = now
         if now - self._failing_since > self._server_timeout:
@@ -255,19 +257,19 @@ class Client:
                 f"the server has answered nobody for {self._server_timeout:g} s; the last try: "
                 f"{error}\n    fix: see why it did not; {_AGAIN}"
             )
-        busy = error.kind == "busy"
+        busy = error.kind == "http_429" or error.retry_after is not None
         if busy or error.kind == "timeout":
             self.limit.overloaded(now)
         asked = min(error.retry_after or 0.0, self._server_timeout)
         if asked:
             self._not_before = max(self._not_before, now + asked)
         if error.server and counts.answered == before:
-            if self._open.is_set() or now >= self._not_before:  # the first of those in flight
+            if not self._outage or now >= self._not_before:  # the first of those in flight
                 self._outages += 1
                 wait = _wait(self._outages, _LONGEST_OUTAGE_WAIT_S)
                 self._not_before = max(self._not_before, now + wait)
-            self._open.clear()
-            counts.waiting_for_server = attempt.reason
+            self._outage = True
+            counts.waiting_for_server = error.reason
             self._push(attempt, now)
         elif busy:
             self._push(attempt, now + max(asked, _wait(1, _LONGEST_WAIT_S)))
@@ -275,7 +277,7 @@ class Client:
             attempt.failures += 1
             if attempt.failures > self._retries:
                 counts.retried -= 1
-                self._dead(attempt, attempt.reason, error.kind)
+                self._dead(attempt, error.reason, error.kind)
             else:
                 self._push(attempt, now + max(asked, _wait(attempt.failures, _LONGEST_WAIT_S)))
 

@@ -3,19 +3,22 @@
 A server's throughput grows with the requests that it batches, up to a point that nobody knows
 beforehand. The limit doubles while the measured throughput grows with it, steps back when it does
 not, and tries a little more now and then. A server that says it has too much (429, 503, timeouts)
-halves it, as TCP does (Jacobson, 1988: additive increase, multiplicative decrease).
+gets fewer at once, and one more with every round of answers until the old limit is near, as TCP
+does (Jacobson, 1988: additive increase, multiplicative decrease).
 """
 
 from __future__ import annotations
 
 #: Throughput has to grow by so much for a limit twice (or, when probing, a quarter) larger to stay.
 _GAIN, _PROBE_GAIN = 1.10, 1.03
-_GROW, _PROBE, _SHRINK = 2.0, 1.25, 0.5
+_GROW, _PROBE, _SHRINK = 2.0, 1.25, 0.7
+#: Of the limit at which a server had too much, what is taken again soon.
+_REGAIN = 0.9
 #: Windows without a change before a little more is tried.
 _HOLD = 10
 #: A window is at least so many seconds, and so many answers.
 _WINDOW_S, _WINDOW_ANSWERS = 1.0, 20
-#: Halved at most once in so many seconds: what is in flight fails together.
+#: Made smaller at most once in so many seconds: what is in flight fails together.
 _SHRINK_EVERY_S = 1.0
 
 
@@ -28,6 +31,7 @@ class Limit:
         self._growing = True
         self._best: tuple[int, float] | None = None  # a limit, and its throughput
         self._held = 0
+        self._regain = self._part = 0.0
         self._shrunk = float("-inf")
         self._begin: float | None = None
         self._answers, self._work = 0, 0.0
@@ -39,6 +43,13 @@ class Limit:
 
     def answered(self, now: float, work: float) -> None:
         """An answer has come; ``work`` is its tokens (1 where they are not counted)."""
+        if self._regain > self.current:
+            # One more for each round of answers.
+            self._part += 1 / self.current
+            if self._part >= 1:
+                self._part = 0.0
+                self.current += 1
+            return
         if self._begin is None:
             self._begin = now  # the first answer opens the window, and does not count in it
             return
@@ -54,6 +65,7 @@ class Limit:
         if now - self._shrunk < _SHRINK_EVERY_S:
             return
         self._shrunk = now
+        self._regain, self._part = self.current * _REGAIN, 0.0
         self.current = max(1, int(self.current * _SHRINK))
         self._growing, self._best, self._held = False, None, 0
         self._begin, self._answers, self._work, self._bound = None, 0, 0.0, False

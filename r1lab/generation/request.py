@@ -97,9 +97,9 @@ def key_of(model: str, sampling: Sampling, messages: list[Message]) -> str:
 
 
 def seed_of(sampling: Sampling, messages: list[Message], sample: int) -> int | None:
-    """A request's seed in [0, 2**31): hashed, so that the samples of seed 1 are not those of seed 0.
+    """A request's seed in [0, 2**31). Two models are asked with the same draws.
 
-    The model is no part of it: two models are asked with the same draws.
+    Hashed, not counted up: the samples of seed 1 must not be those of seed 0, moved.
     """
     if sampling.seed is None:
         return None

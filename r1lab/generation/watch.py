@@ -107,8 +107,8 @@ class Watch:
 
     def _note(self, counts: Counts) -> str:
         answers, tokens = self._speed() if self._recent else (0.0, 0.0)
-        parts = [f"{tokens:.0f} tokens/s" if counts.completion_tokens else f"{answers:.1f} a second"]
-        parts.append(f"{counts.in_flight} in flight")
+        speed = f"{tokens:.0f} tokens/s" if counts.completion_tokens else f"{answers:.1f} a second"
+        parts = [speed, f"{counts.in_flight} in flight"]
         if counts.kept:
             parts.append(f"{counts.kept} kept from before")
         if counts.truncated:
