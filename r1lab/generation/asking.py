@@ -102,13 +102,14 @@ class Asker:
         sampling: Sampling,
         timeout_s: float | None,
     ):
-        import openai  # slow to import
+        import aiohttp  # both are slow to import
+        import openai
 
         _allow_connections()
         # Hydra turns on INFO for all loggers, and the HTTP clients then report every request.
         for name in ("httpx", "httpx2", "openai"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._openai = openai
+        self._openai, self._aiohttp = openai, aiohttp
         self._base_url, self._model, self._timeout_s = base_url, model, timeout_s
         sent = {
             "model": model,
@@ -157,6 +158,10 @@ class Asker:
             raise self._of_status(error) from error
         except self._openai.APIConnectionError as error:
             raise self._of_connection(error) from error
+        except self._aiohttp.ClientError as error:  # openai's transport passes some of them on
+            raise Failed(
+                f"a reply that is not HTTP: {_one_line(str(error))}", kind="garbage"
+            ) from error
         return answer_of(reply.content, time.monotonic() - began)
 
     async def aclose(self) -> None:
@@ -200,6 +205,11 @@ class Asker:
                 f"{self._base_url} is no address: {reason}",
                 "write generate.base_url as http://HOST:PORT/v1",
             )
+        if "TooManyRedirects" in names:
+            return Fatal(
+                f"{self._base_url} leads in a circle: {reason}",
+                "write generate.base_url as the address that it should lead to",
+            )
         if "ClientConnectorCertificateError" in names:
             return Fatal(
                 f"the certificate of {self._base_url} is not trusted: {reason}",
@@ -207,6 +217,8 @@ class Asker:
             )
         if names & {"ClientConnectorError", "ConnectionTimeoutError", "ProxyError"}:
             return Failed(f"no connection to the server: {reason}", server=True, kind="connect")
+        if "DecodingError" in names:
+            return Failed(f"a reply that cannot be unpacked: {reason}", kind="garbage")
         return Failed(f"the server closed the connection: {reason}", server=True, kind="closed")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from r1lab.engines.external import API_KEY
+from r1lab.errors import ConfigError, Problem
 from r1lab.generation.asking import Asker, Client
 from r1lab.generation.request import Sampling
 
@@ -18,8 +20,13 @@ def make(
 ) -> Client:
     """For ``async``: this process, or ``replicas`` of them; for ``ray``: so many actors.
 
-    ``timeout_s`` is for a whole answer. Raises ``PrerequisiteError`` where Ray is missing.
+    ``timeout_s`` is for a whole answer. Raises ``PrerequisiteError`` where Ray is missing, and
+    ``ConfigError`` where the key is none.
     """
+    api_key = (api_key or "").strip() or None
+    if api_key and not (api_key.isascii() and api_key.isprintable()):
+        fix = f"set {API_KEY} in the environment to the server's key alone"
+        raise ConfigError(Problem(API_KEY, None, "has characters that no request can carry", fix))
     settings = {
         "base_url": base_url,
         "api_key": api_key,

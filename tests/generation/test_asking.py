@@ -181,6 +181,36 @@ def test_a_connection_closed_before_or_amid_the_answer(served):
         assert (error.kind, error.server) == ("closed", True)
 
 
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "garbage"),
+        (b"HTTP/1.1 abc OK\r\n\r\n", "garbage"),
+        (b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", "garbage"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno", "garbage"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "closed"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 50\r\n\r\n{}", "closed"),
+    ],
+)
+def test_what_is_no_http_is_no_answer(reply, kind):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    async def run() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            asker = Asker(f"http://127.0.0.1:{port}/v1", None, "tiny", SAMPLING, 10.0)
+            with pytest.raises(Failed) as failed:
+                await asker.ask(request())
+            await asker.aclose()
+            assert failed.value.kind == kind, failed.value.reason
+
+    asyncio.run(run())
+
+
 def test_a_server_that_hangs_is_left_after_the_time_limit(served):
     served.control(hang_rate=1.0)
     began = time.monotonic()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from r1lab.errors import ConfigError
 from r1lab.generation import clients, ray_client
 from r1lab.generation.asking import Asker
 from r1lab.generation.replicas import Replicas
@@ -36,3 +37,10 @@ def test_ray_is_asked_even_for_one(monkeypatch):
 def test_a_client_that_asks_elsewhere_is_none_of_these():
     with pytest.raises(ValueError, match="distilabel"):
         clients.make("distilabel", 1, **SETTINGS)
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "ключ"])
+def test_a_key_that_no_header_can_carry_is_a_users_mistake(key):
+    with pytest.raises(ConfigError, match="R1LAB_API_KEY") as error:
+        clients.make("async", 1, **{**SETTINGS, "api_key": key})
+    assert key not in str(error.value)
