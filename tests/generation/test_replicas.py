@@ -40,7 +40,7 @@ def with_replicas(
             "base_url": served.url,
             "api_key": "sesame",
             "model": "tiny",
-            "sampling": Sampling(max_new_tokens=100, extra={"top_k": 3}),
+            "sampling": Sampling(max_new_tokens=30_000, extra={"top_k": 3}),
             "timeout_s": 10.0,
         }
         client = Replicas(replicas, {**settings, **changes})
@@ -58,6 +58,10 @@ def processes(client: Replicas) -> list[int]:
 
 def test_every_request_has_its_own_answer_and_all_processes_ask(served):
     async def work(client: Replicas) -> list[Answer]:
+        served.control(words=20_000)
+        long = await client.ask(request(99))
+        assert len(long.content) > 200_000, "longer than asyncio's lines and a pipe's buffer"
+        served.control(words=8)
         answers = await asyncio.gather(*(client.ask(request(n)) for n in range(60)))
         assert len(set(processes(client))) == 2
         for pid in processes(client):  # other users can read this, but not the environment
@@ -67,7 +71,7 @@ def test_every_request_has_its_own_answer_and_all_processes_ask(served):
     answers = with_replicas(served, work)
     assert len({answer.content for answer in answers}) == 60, "each seed has an answer of its own"
     asked = served.requests()
-    assert sorted(row["seed"] for row in asked) == list(range(60))
+    assert sorted(row["seed"] for row in asked) == [*range(60), 99]
     assert {row["top_k"] for row in asked} == {3}
 
 
