@@ -162,7 +162,7 @@ class Evaluate:
 
 @dataclass
 class Generate:
-    """Answers to the prompts of ``data``, by the verb ``generate``; ``steps`` makes data of them."""
+    """Answers to the prompts of ``data``, by ``generate``; ``steps`` makes data of them."""
 
     model: str | None = None  # as the server calls it; null: the one that it has
     base_url: str | None = None  # of a server, ends with /v1; null: the engine, with model=...

@@ -28,6 +28,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
 _LONGEST_OUTAGE_WAIT_S = 15.0
 #: So many requests in a row that fail for good, and none answered, end the generation.
 _IN_A_ROW = 50
+#: A server with a rate limit turns a request away more often than it may fail.
+_BUSY = 100
 #: New prompts wait while more requests than so many times the limit wait for another try.
 _WAITING = 4
 _TICK_S = 0.5
@@ -86,6 +88,7 @@ class Attempt:
 
     request: Request
     failures: int = 0
+    busy: int = 0  # how often the server had no time for it
     probes: bool = False  # whether it alone is tried, while the server answers nobody
 
 
@@ -222,8 +225,10 @@ class Client:
             self._dead(attempt, str(error), "refused")
         except Fatal as error:
             if not counts.answered:
-                raise GenerationFailed(str(error)) from error
-            self._failed(attempt, Failed(error.reason, "refused", True), before)  # not always
+                raise GenerationFailed(f"{error.reason}\n    fix: {error.fix}") from error
+            self._failed(
+                attempt, Failed(error.reason, server=True, kind="refused"), before
+            )  # not always
         except Failed as error:
             self._failed(attempt, error, before)
         else:
@@ -257,7 +262,7 @@ class Client:
                 f"the server has answered nobody for {self._server_timeout:g} s; the last try: "
                 f"{error}\n    fix: see why it did not; {_AGAIN}"
             )
-        busy = error.kind == "http_429" or error.retry_after is not None
+        busy = error.kind == "busy" or error.retry_after is not None
         if busy or error.kind == "timeout":
             self.limit.overloaded(now)
         asked = min(error.retry_after or 0.0, self._server_timeout)
@@ -269,9 +274,15 @@ class Client:
                 wait = _wait(self._outages, _LONGEST_OUTAGE_WAIT_S)
                 self._not_before = max(self._not_before, now + wait)
             self._outage = True
+            # A server that ends whenever it gets this one is told from one that is away by that.
+            attempt.failures += error.kind == "closed"
+            if attempt.failures > self._retries:
+                self._dead(attempt, error.reason, error.kind)
+                return
             counts.waiting_for_server = error.reason
             self._push(attempt, now)
-        elif busy:
+        elif busy and attempt.busy < _BUSY:
+            attempt.busy += 1
             self._push(attempt, now + max(asked, _wait(1, _LONGEST_WAIT_S)))
         else:
             attempt.failures += 1

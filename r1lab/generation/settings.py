@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from r1lab import rundir
 from r1lab.errors import Problem, suggest
@@ -78,10 +78,18 @@ def _server(config: Mapping[str, Any]) -> list[Problem]:
         fix = "leave engine.url out"
         return [Problem("engine.url", other, f"another server is generate.base_url={url}", fix)]
     parts = urlsplit(str(url))
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if parts.scheme not in ("http", "https") or not parts.netloc or not _port(parts):
         fix = "write http://HOST:PORT/v1"
         return [Problem("generate.base_url", url, "is no address of a server", fix)]
     return []
+
+
+def _port(parts: SplitResult) -> bool:
+    """Whether it is a number, or not there."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def _extra(extra: Any) -> list[Problem]:
