@@ -226,9 +226,8 @@ class Client:
         except Fatal as error:
             if not counts.answered:
                 raise GenerationFailed(f"{error.reason}\n    fix: {error.fix}") from error
-            self._failed(
-                attempt, Failed(error.reason, server=True, kind="refused"), before
-            )  # not always
+            # It did answer with this key and address before.
+            self._failed(attempt, Failed(error.reason, server=True, kind="refused"), before)
         except Failed as error:
             self._failed(attempt, error, before)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1lab.errors import ConfigError
 from r1lab.generation import publish, writing
 from r1lab.generation.card import write_card
 from r1lab.generation.formats import Form
@@ -86,6 +87,9 @@ def make(
 
     try:
         written = writing.write(after.watch(flow), target, form, made_with, finish)
+    except ConfigError:
+        show(flow.rows())  # what dropped everything
+        raise
     finally:
         flow.close()
         tracker.log_metrics(runner.metrics(flow.rows()), 0)
@@ -119,6 +123,13 @@ def reasons(letters: Path) -> dict[str, int]:
         for line in lines:
             found[json.loads(line)["kind"]] += 1
     return dict(found.most_common())
+
+
+def show(rows: Iterable[Mapping[str, Any]]) -> None:
+    """The count for a person who watches."""
+    from rich.console import Console
+
+    Console(stderr=True).print(runner.table(rows))
 
 
 def _metrics(
