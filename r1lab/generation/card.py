@@ -172,7 +172,9 @@ def _steps(rows: Sequence[Mapping[str, Any]], written: Written, dead: Mapping[st
 def _numbers(how: Mapping[str, Mapping[str, Any]]) -> str:
     """The two sides next to each other, each group of numbers in a table of its own."""
     plain = ("prompts", "samples", "right", "wrong", "not verified", "with reasoning apart")
-    tables = [_beside("", {when: {n: f[n] for n in plain} for when, f in how.items() if f})]
+    known = {when: facts for when, facts in how.items() if facts}
+    said = [n for n in plain if n in plain[:2] or any(facts[n] for facts in known.values())]
+    tables = [_beside("", {when: {n: facts[n] for n in said} for when, facts in known.items()})]
     for title, key in (
         ("tokens of an answer", "tokens"),
         ("finish reason", "finish_reasons"),

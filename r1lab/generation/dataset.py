@@ -78,7 +78,7 @@ def make(
             steps=flow.rows(),
             provenance=provenance,
             path=str(target),
-            asked=before.facts(),
+            asked=_asked(before, steps),
             kept=after.facts(),
             dead=dead,
             offenders=offenders,
@@ -94,7 +94,7 @@ def make(
         flow.close()
         tracker.log_metrics(runner.metrics(flow.rows()), 0)
         tracker.log_table(flow.rows(), "steps.json")
-    asked, kept = before.facts(), after.facts()
+    asked, kept = _asked(before, steps), after.facts()
     tracker.log_metrics(_metrics(asked, kept, written, dead), 0)
     tracker.log_artifact(target / "README.md", DATA)
     tracker.set_tags({"r1lab.data": str(target)})
@@ -114,6 +114,13 @@ def make(
         if trainer
         else None,
     }
+
+
+def _asked(before: Statistics, steps: Mapping[str, Step]) -> dict[str, Any]:
+    """What the answers were like; the first step that verifies knows which were right."""
+    facts = before.facts()
+    verifier = next((step for step in steps.values() if step.verifies), None)
+    return facts if verifier is None else facts | verifier.facts()
 
 
 def reasons(letters: Path) -> dict[str, int]:

@@ -77,7 +77,9 @@ def questions(name: str, data_dir: str | None = None, column: str | None = None)
     known = BENCHMARKS.get(name)
     column = column or (known.column if known else None)
     if column is None:
-        raise ConfigError(Problem("columns", None, f"{name} has no known column of questions", "name it"))
+        raise ConfigError(
+            Problem("columns", None, f"{name} has no known column of questions", "name it")
+        )
     if data_dir is not None:
         path = find(name, data_dir)
         if path is None:

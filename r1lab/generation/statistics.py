@@ -39,7 +39,7 @@ class Statistics:
         """Count a group and the samples that it has now."""
         self._prompts += 1
         if group.pass_rate is not None:
-            self._pass_rates[_part(group.pass_rate)] += 1
+            self._pass_rates[part_of(group.pass_rate)] += 1
         for sample in group.samples:
             answer = sample.answer
             self._samples += 1
@@ -78,7 +78,8 @@ class Statistics:
         return {**found, "max": float(lengths.max())}
 
 
-def _part(rate: float) -> str:
+def part_of(rate: float) -> str:
+    """The one of ``PASS_RATES`` that a rate is in."""
     if rate <= 0:
         return PASS_RATES[0]
     if rate >= 1:

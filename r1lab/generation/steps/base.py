@@ -90,5 +90,9 @@ class Step:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement apply()")
 
+    def facts(self) -> dict[str, Any]:
+        """What it learnt of the answers that came in, under the names of ``Statistics.facts``."""
+        return {}
+
     def close(self) -> None:
         """Give back what :meth:`prepare` took."""

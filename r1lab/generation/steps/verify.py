@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from r1lab.errors import Problem
 from r1lab.generation.scoring import BATCH_SAMPLES, Item, Scorer, batches, items_of
+from r1lab.generation.statistics import PASS_RATES, part_of
 from r1lab.generation.steps.base import Context, Group, Step
 from r1lab.rewards.accuracy import Accuracy
 from r1lab.rewards.base import check_choice, check_count, check_number
@@ -47,6 +49,8 @@ class Verify(Step):
         check_count("batch_size", batch_size)
         self.right_from, self.keep, self.batch_size = right_from, keep, batch_size
         self._scorer = Scorer(reward)
+        self._verdicts_of: Counter[bool | None] = Counter()
+        self._rates: Counter[str] = Counter()
 
     def check(self, key: str, context: Context) -> list[Problem]:
         return self._scorer.check(f"{key}.reward", context)
@@ -54,7 +58,14 @@ class Verify(Step):
     def needs_columns(self) -> Sequence[str]:
         return self._scorer.columns
 
+    def facts(self) -> dict[str, Any]:
+        right, wrong = self._verdicts_of[True], self._verdicts_of[False]
+        verdicts = {"right": right, "wrong": wrong, "not verified": self._verdicts_of[None]}
+        return {**verdicts, "pass_rates": {part: self._rates[part] for part in PASS_RATES}}
+
     def prepare(self, context: Context) -> None:
+        self._verdicts_of.clear()
+        self._rates.clear()
         self._scorer.prepare(context)
 
     def apply(self, groups: Iterable[Group]) -> Iterator[Group]:
@@ -100,6 +111,9 @@ class Verify(Step):
         verified = [sample for sample in group.samples if sample.correct is not None]
         right = sum(sample.correct is True for sample in verified)
         group.pass_rate = right / len(verified) if verified else None
+        if group.pass_rate is not None:
+            self._rates[part_of(group.pass_rate)] += 1
+        self._verdicts_of.update(sample.correct for sample in group.samples)
         unverified = len(group.samples) - len(verified)
         self.counts["right"] += right
         self.counts["wrong"] += len(verified) - right
