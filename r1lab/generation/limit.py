@@ -10,7 +10,7 @@ does (Jacobson, 1988: additive increase, multiplicative decrease).
 from __future__ import annotations
 
 #: Throughput has to grow by so much for a limit twice (or, when probing, a quarter) larger to stay.
-_GAIN, _PROBE_GAIN = 1.10, 1.03
+_GAIN, _PROBE_GAIN = 1.10, 1.05
 _GROW, _PROBE, _SHRINK = 2.0, 1.25, 0.7
 #: Of the limit at which a server had too much, what is taken again soon.
 _REGAIN = 0.9
