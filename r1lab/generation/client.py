@@ -82,13 +82,15 @@ class Counts:
         return self.kept + self.answered + self.dead
 
 
-@dataclass
+@dataclass(eq=False)
 class Attempt:
     """A request and what has been tried."""
 
     request: Request
     failures: int = 0
     busy: int = 0  # how often the server had no time for it
+    blamed: bool = False  # whether it failed while others were answered
+    began: float = 0.0  # the last try
     probes: bool = False  # whether it alone is tried, while the server answers nobody
 
 
@@ -126,6 +128,7 @@ class Client:
         self._workers = 0
         self._idle = asyncio.Event()
         self._not_before = 0.0
+        self._flying: set[Attempt] = set()
         # While the server answers nobody, one worker at a time tries; the others leave.
         self._outage = self._probing = False
         self._outages = 0
@@ -193,7 +196,9 @@ class Client:
                 self._probing = probes = False
             now = time.monotonic()
             if now < self._not_before:
-                await asyncio.sleep(self._not_before - now + random.uniform(0.0, 0.1))
+                self._check_wait(self._not_before - now)
+                wait = self._not_before - now + random.uniform(0.0, 0.1)
+                await asyncio.sleep(min(wait, _LONGEST_OUTAGE_WAIT_S))
                 continue
             due = self._again[0][0] if self._again else None
             if due is not None and due <= now:
@@ -216,7 +221,8 @@ class Client:
 
     async def _try(self, attempt: Attempt) -> None:
         counts = self.counts
-        before, began = counts.answered, time.monotonic()
+        before, attempt.began = counts.answered, time.monotonic()
+        self._flying.add(attempt)
         counts.in_flight += 1
         self.limit.asked(counts.in_flight)
         try:
@@ -231,20 +237,21 @@ class Client:
         except Failed as error:
             self._failed(attempt, error, before)
         else:
-            self._answered(attempt, answer, time.monotonic() - began)
+            self._answered(attempt, answer)
         finally:
+            self._flying.discard(attempt)
             counts.in_flight -= 1
             self._probing = self._probing and not attempt.probes
 
-    def _answered(self, attempt: Attempt, answer: Answer, seconds: float) -> None:
-        counts = self.counts
+    def _answered(self, attempt: Attempt, answer: Answer) -> None:
+        counts, now = self.counts, time.monotonic()
         self._journal.add(attempt.request, answer, attempts=attempt.failures + 1)
         counts.answered += 1
         counts.truncated += answer.truncated
         counts.prompt_tokens += answer.prompt_tokens or 0
         counts.completion_tokens += answer.completion_tokens or 0
-        counts.latency += seconds
-        self.limit.answered(time.monotonic(), answer.completion_tokens or 1)
+        counts.latency += now - attempt.began
+        self.limit.answered(now, answer.completion_tokens or 1)
         self._in_a_row = self._outages = 0
         self._failing_since = counts.waiting_for_server = None
         self._outage = False
@@ -254,17 +261,13 @@ class Client:
         counts, now = self.counts, time.monotonic()
         counts.errors[error.kind] += 1
         counts.retried += 1
-        if self._failing_since is None:
-            self._failing_since = now
-        if now - self._failing_since > self._server_timeout:
-            raise GenerationFailed(
-                f"the server has answered nobody for {self._server_timeout:g} s; the last try: "
-                f"{error}\n    fix: see why it did not; {_AGAIN}"
-            )
+        if error.server or not attempt.blamed:
+            self._check_server(attempt, error, now)
+        attempt.blamed = attempt.blamed or counts.answered != before
         busy = error.kind == "busy" or error.retry_after is not None
         if busy or error.kind == "timeout":
             self.limit.overloaded(now)
-        asked = min(error.retry_after or 0.0, self._server_timeout)
+        asked = error.retry_after or 0.0
         if asked:
             self._not_before = max(self._not_before, now + asked)
         if error.server and counts.answered == before:
@@ -291,15 +294,40 @@ class Client:
             else:
                 self._push(attempt, now + max(asked, _wait(attempt.failures, _LONGEST_WAIT_S)))
 
+    def _check_server(self, attempt: Attempt, error: Failed, now: float) -> None:
+        """Whether it has been away for too long. It is not while it may work on something."""
+        if self._failing_since is None:
+            self._failing_since = now
+        since = self._failing_since
+        if now - since <= self._server_timeout:
+            return
+        if all(each.began > since for each in self._flying - {attempt}):
+            raise GenerationFailed(
+                f"the server has answered nobody for {self._server_timeout:g} s "
+                f"(generate.server_timeout); the last try: {error}\n"
+                f"    fix: see why it did not; {_AGAIN}"
+            )
+
+    def _check_wait(self, seconds: float) -> None:
+        """A server may ask for more patience (Retry-After) than there is."""
+        if seconds > self._server_timeout and not self._flying:
+            raise GenerationFailed(
+                f"the server asks to wait {seconds:.0f} s, longer than generate.server_timeout="
+                f"{self._server_timeout:g}\n    fix: come back then, or set that; {_AGAIN}"
+            )
+
     def _push(self, attempt: Attempt, due: float) -> None:
         self._order += 1
         heapq.heappush(self._again, (due, self._order, attempt))
 
     def _dead(self, attempt: Attempt, reason: str, kind: str) -> None:
-        self.counts.dead += 1
+        counts = self.counts
+        counts.dead += 1
         self._in_a_row += 1
         self._bury(attempt.request, reason, kind, attempt.failures or 1)
-        if self._in_a_row >= _IN_A_ROW:
+        # Refusals are quick: of prompts that are too long, say, fifty may stand in a row.
+        its_own = kind == "refused" and counts.answered + counts.kept > 0
+        if self._in_a_row >= _IN_A_ROW and not its_own:
             raise GenerationFailed(
                 f"the last {_IN_A_ROW} requests failed for good, and none was answered; the last: "
                 f"{reason}\n    fix: see the server's log and dead_letters.jsonl; {_AGAIN}"
