@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -125,7 +126,8 @@ class Asking:
         gone = self._gone if isinstance(self.engine, OwnServer) else lambda: None
         with watch.live():
             if self.node["client"] == "distilabel":
-                self._through_distilabel(requests, counts, watch, gone)
+                with _stopped_between() as look:
+                    self._through_distilabel(requests, counts, _both(look, watch), gone)
             else:
                 _run(self._through_client(requests, counts, watch, gone))
 
@@ -169,7 +171,7 @@ class Asking:
         self,
         requests: Iterable[Request | None],
         counts: Counts,
-        watch: Watch,
+        progress: Callable[[Counts], None],
         gone: Callable[[], str | None],
     ) -> None:
         from r1lab.generation import distilabel_client
@@ -188,9 +190,37 @@ class Asking:
             timeout=self.node["timeout"],
             retries=self.node["retries"],
             counts=counts,
-            progress=watch,
+            progress=progress,
             gone=gone,
         )
+
+
+def _both(look: Callable[[], None], show: Callable[[Counts], None]) -> Callable[[Counts], None]:
+    def progress(counts: Counts) -> None:
+        show(counts)
+        look()
+
+    return progress
+
+
+@contextmanager
+def _stopped_between() -> Iterator[Callable[[], None]]:
+    """Inside, a signal only leaves word of it; the function that is given raises Stop then."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in _STOP_SIGNALS
+    }
+
+    def look() -> None:
+        if came:
+            raise Stop
+
+    try:
+        yield look
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(work: Coroutine[Any, Any, _Found]) -> _Found:
