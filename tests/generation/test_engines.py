@@ -30,12 +30,16 @@ def answers(folder: str) -> list[tuple[str, int]]:
     return [(row["key"], row["sample"]) for row in map(json.loads, lines)]
 
 
-def engines() -> set[int]:
-    """The servers that run now."""
+def engines(cli: Cli) -> set[int]:
+    """The servers that were started in this test's folder, and run."""
     found = set()
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "r1lab.engines.app" in line or "vllm.entrypoints" in line:
+    for process in psutil.process_iter():
+        try:
+            line, where = " ".join(process.cmdline()), process.cwd()
+        except psutil.Error:  # it has just ended
+            continue
+        ours = "r1lab.engines.app" in line or "vllm.entrypoints" in line
+        if ours and where == str(cli.folder):
             found.add(process.pid)
     return found
 
@@ -44,7 +48,7 @@ def engines() -> set[int]:
 def test_the_engine_lives_as_long_as_something_is_missing(cli: Cli) -> None:
     first = generate(cli, *TINY, "generate.num_generations=2", "generate.seed=1")
     assert first["answered"] == len(set(answers(first["folder"]))) == 24
-    assert not engines()
+    assert not engines(cli)
     started = len(list((cli.folder / "outputs" / "generations" / "servers").iterdir()))
     # More samples: the two that are there stay.
     more = generate(cli, *TINY, "generate.num_generations=3", "generate.seed=1")
@@ -78,7 +82,7 @@ def test_an_engine_that_dies_ends_it_and_the_next_goes_on(cli: Cli) -> None:
             break
         time.sleep(0.05)
     assert journal is not None
-    for pid in engines():
+    for pid in engines(cli):
         os.kill(pid, signal.SIGKILL)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1, said
@@ -103,4 +107,4 @@ def test_vllm_answers_and_is_gone_afterwards(cli: Cli) -> None:
     assert done["asked"]["tokens"]["max"] <= 64
     kept = json.loads((Path(done["folder"]) / "generation.json").read_text())
     assert kept["model"] == "smollm2_135m"
-    assert not engines()
+    assert not engines(cli)
