@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1lab.errors import ConfigError
+from r1lab.errors import ConfigError, RunFailed
 from r1lab.generation import publish, writing
 from r1lab.generation.card import write_card
+from r1lab.generation.dead_letters import DEAD_LETTERS
 from r1lab.generation.formats import Form
 from r1lab.generation.statistics import Statistics
 from r1lab.generation.steps import runner
@@ -88,6 +89,11 @@ def make(
     try:
         written = writing.write(after.watch(flow), target, form, made_with, finish)
     except ConfigError:
+        if not before.facts()["samples"]:
+            asks = "leave generate.ask=false out to ask for some"
+            fix = f"{DEAD_LETTERS} says why they failed" if dead else asks
+            said = f"there is no answer to make data of\n    fix: {fix}"
+            raise RunFailed(said) from None
         show(flow.rows())  # what dropped everything
         raise
     finally:

@@ -111,6 +111,8 @@ def checked(overrides: Sequence[str], dirs: Sequence[str], command: str) -> Job:
 
 def _check_model(config: dict[str, Any], overrides: Sequence[str]) -> list[Problem]:
     problems = check_engine(config["engine"], "generate")
+    if config["generate"]["base_url"]:  # what is wrong with it is said under that name
+        problems = [problem for problem in problems if problem.key != "engine.url"]
     if config["engine"]["url"]:
         return problems + [
             Problem(
