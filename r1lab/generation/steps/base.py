@@ -81,6 +81,9 @@ class Step:
         """Columns of the data's raw rows that it reads."""
         return ()
 
+    def fetch(self, context: Context) -> None:
+        """Get what may not be to be had (from the hub, say), before anything is asked."""
+
     def prepare(self, context: Context) -> None:
         """Load what it needs (models, benchmarks), once, before the first group."""
 

@@ -87,6 +87,10 @@ class Decontaminate(Step):
         return found
 
     def prepare(self, context: Context) -> None:
+        if self._overlap is None:
+            self.fetch(context)
+
+    def fetch(self, context: Context) -> None:
         texts = load(self.benchmarks, self.data_dir, self.columns)
         self._overlap = Overlap(texts, self.ngram, self.short)
 

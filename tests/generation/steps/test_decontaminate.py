@@ -10,6 +10,8 @@ from r1lab.errors import ConfigError
 from r1lab.generation.request import Answer, Prompt
 from r1lab.generation.steps.base import Context, Group, Sample
 from r1lab.generation.steps.decontaminate import Decontaminate, contaminated
+from tests.conftest import Cli
+from tests.generation.serving import serving
 
 CONTEXT = Context(config={}, has_gold=True, has_samples=1)
 TRAIN = "Find the number of ways to tile a row of ten squares."
@@ -118,3 +120,18 @@ def test_data_of_any_kind(folder: str) -> None:
     texts = ["nothing", TRAIN, SHORT]
     found = dict(contaminated(texts, ["math_500"], data_dir=folder))
     assert {place: hits[0].short for place, hits in found.items()} == {1: False, 2: True}
+
+
+def test_a_benchmark_that_cannot_be_had_is_said_before_anything_is_asked(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "sums.jsonl").write_text('{"prompt": "What is 1 + 1?", "solution": "2"}\n')
+    with serving(tmp_path / "server") as server:
+        done = cli(
+            *("generate", "data=local", f"data.path={tmp_path / 'sums.jsonl'}"),
+            *(f"generate.base_url={server.url}", "steps=[verify,decontaminate]"),
+        )
+        assert done.returncode == 2
+        assert "the benchmark aime24 (HuggingFaceH4/aime_2024) is missing" in done.stderr
+        assert "set steps.decontaminate.data_dir" in done.stderr
+        assert server.requests(None) == []
