@@ -124,7 +124,7 @@ class Asking:
 
         watch = Watch(Console(stderr=True), self._place.folder / "throughput.jsonl", point)
         gone = self._gone if isinstance(self.engine, OwnServer) else lambda: None
-        with watch.live():
+        with watch.live(counts.total):
             if self.node["client"] == "distilabel":
                 with _stopped_between() as look:
                     self._through_distilabel(requests, counts, _both(look, watch), gone)

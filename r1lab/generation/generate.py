@@ -7,6 +7,7 @@ missing, and other steps ask for nothing.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import time
@@ -19,7 +20,7 @@ from r1lab import components, rundir
 from r1lab.engines.base import Engine
 from r1lab.engines.check import check as check_engine
 from r1lab.engines.external import ExternalServer
-from r1lab.errors import INTERRUPTED, ConfigError, Problem
+from r1lab.errors import INTERRUPTED, ConfigError, Problem, RunFailed
 from r1lab.generation import dataset, formats, place, publish, settings
 from r1lab.generation.asked import Asking
 from r1lab.generation.place import Place
@@ -74,6 +75,11 @@ def generate(overrides: Sequence[str], dirs: Sequence[str], as_json: bool, comma
         except Stop:
             _note("stopped; what was answered is kept, and the same line again goes on from there")
             return INTERRUPTED
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            fix = "make room; what was answered is kept: the same line again goes on from there"
+            raise RunFailed(f"the disk is full: {error}\n    fix: {fix}") from error
 
 
 def checked(overrides: Sequence[str], dirs: Sequence[str], command: str) -> Job:
@@ -187,6 +193,8 @@ def _work(
     from r1lab.generation.journal import Journal
 
     node = job.config["generate"]
+    for step in job.steps.values():
+        step.fetch(job.context)
     total = job.prompts.scan()
     for line in _of_data(job.prompts, node["num_generations"], total):
         _note(line)

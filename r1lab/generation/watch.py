@@ -35,9 +35,10 @@ class Watch:
         self._line = self._pointed = 0.0
         self._recent: list[tuple[float, int, int]] = []
         self._last: Counts | None = None
+        self._curve_failed = False
 
     @contextmanager
-    def live(self) -> Iterator[Watch]:
+    def live(self, total: int | None = None) -> Iterator[Watch]:
         """A bar inside, where there is a terminal; the curve's last point afterwards."""
         self._line = self._pointed = time.monotonic()
         try:
@@ -45,15 +46,17 @@ class Watch:
                 yield self
                 return
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.table import Column
 
+            rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
             columns = (
                 TextColumn("samples"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=16),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", table_column=rest),
             )
-            with Progress(*columns, console=self._console) as self._bar:
-                self._task = self._bar.add_task("samples", total=None, note="")
+            with Progress(*columns, console=self._console, expand=True) as self._bar:
+                self._task = self._bar.add_task("samples", total=total, note="")
                 yield self
         finally:
             if self._last is not None:
@@ -79,9 +82,19 @@ class Watch:
         if (last or now - self._pointed >= _POINT_S) and counts.seconds:
             self._pointed = now
             row = self._row(counts)
-            with self._curve.open("a") as file:
-                file.write(json.dumps({"time": round(time.time(), 1), **row}) + "\n")
+            self._write({"time": round(time.time(), 1), **row})
             self._point(row, counts.done)
+
+    def _write(self, row: dict[str, float]) -> None:
+        """A curve that cannot be written (the disk is full, say) is no reason to stop."""
+        try:
+            with self._curve.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            if not self._curve_failed:
+                said = f"r1lab: warning: {self._curve} cannot be written: {error.strerror}"
+                self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+            self._curve_failed = True
 
     def _row(self, counts: Counts) -> dict[str, float]:
         answers, tokens = self._speed()
@@ -106,22 +119,26 @@ class Watch:
         return (now_answers - answers) / seconds, (now_tokens - tokens) / seconds
 
     def _note(self, counts: Counts) -> str:
+        """What matters most first: a terminal shows as much as it has room for."""
         answers, tokens = self._speed() if self._recent else (0.0, 0.0)
-        speed = f"{tokens:.0f} tokens/s" if counts.completion_tokens else f"{answers:.1f} a second"
-        parts = [speed, f"{counts.in_flight} in flight"]
-        if counts.kept:
-            parts.append(f"{counts.kept} kept from before")
-        if counts.truncated:
-            parts.append(f"{counts.truncated / max(1, counts.answered):.0%} cut")
-        if counts.errors:
-            each = ", ".join(f"{count} {kind}" for kind, count in counts.errors.most_common(3))
-            parts.append(f"errors: {each}")
-        if counts.dead:
-            parts.append(f"{counts.dead} failed for good")
+        parts = [
+            f"{tokens:.0f} tokens/s" if counts.completion_tokens else f"{answers:.1f} a second"
+        ]
         if answers > 0 and counts.total is not None and counts.done < counts.total:
             parts.append(f"{_clock((counts.total - counts.done) / answers)} left")
         if counts.waiting_for_server:
             parts.append(f"waiting for the server: {counts.waiting_for_server}")
+        if counts.errors:
+            each = ", ".join(f"{count} {kind}" for kind, count in counts.errors.most_common(3))
+            count = counts.errors.total()
+            parts.append(f"{count} error{'s' * (count > 1)} ({each})")
+        if counts.dead:
+            parts.append(f"{counts.dead} failed for good")
+        parts.append(f"{counts.in_flight} in flight")
+        if counts.truncated:
+            parts.append(f"{counts.truncated / max(1, counts.answered):.0%} cut")
+        if counts.kept:
+            parts.append(f"{counts.kept} kept from before")
         return ", ".join(parts)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +90,17 @@ def letters(folder: Path | str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def wait_until(true: Any, seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.01)
+
+
+@contextmanager
+def meanwhile(does: Callable[[], None]) -> Iterator[None]:
+    """``does`` in a thread, while the block waits for an answer; what it raises is raised."""
+    with ThreadPoolExecutor(1) as pool:
+        came = pool.submit(does)
+        yield
+        came.result(timeout=60)

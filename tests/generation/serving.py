@@ -24,6 +24,8 @@ class Served:
         self.port = 0
         self.process: subprocess.Popen[str]
         self.restart()
+        #: Its options as it was started; to be given to :meth:`control`.
+        self.plain: dict[str, Any] = self.control()["options"]
 
     def requests(self, fate: str | None = "answered") -> list[dict[str, Any]]:
         """What it was asked, by the time of the answer; None: whatever became of it."""

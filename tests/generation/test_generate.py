@@ -5,7 +5,6 @@ or in what is made of its answers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +12,10 @@ import pytest
 
 from r1lab import hub
 from r1lab.generation import clients
-from tests.conftest import ROOT
 from tests.fake_hub import FakeHub
-from tests.generation.generating import Generations, letters, rows, samples, write_prompts
-from tests.generation.serving import Served, serving
+from tests.generation.generating import letters, rows, samples
+from tests.generation.serving import serving
 from tests.running import artifacts, client
-
-PLAIN = {
-    "words": 8,
-    "reasoning": "",
-    "refuse": "",
-    "latency": 0.0,
-    "error_rate": 0.0,
-    "hang_rate": 0.0,
-}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def generate(
-    tmp_path: Path,
-    server: Served,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Generations:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the processes of distilabel and Ray
-    server.control(**PLAIN)
-    write_prompts(tmp_path / "prompts.jsonl", 6)
-    return Generations(tmp_path, server, capsys)
 
 
 def test_how_prompts_are_asked(generate):
@@ -197,7 +166,7 @@ def test_a_request_is_given_up_after_its_tries_and_asked_again_next_time(generat
 def test_an_answer_that_takes_too_long_is_given_up(generate):
     generate.served.control(hang_rate=1.0)
     generate("generate.limit=1", "generate.retries=0", "generate.timeout=0.2", code=1)
-    assert "errors: 1 timeout, 1 failed for good" in generate.said
+    assert "1 error (1 timeout), 1 failed for good" in generate.said
 
 
 @pytest.mark.slow

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from r1lab.cli import main
-from tests.generation.generating import Generations, write_prompts
-from tests.generation.serving import Served, serving
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def generate(
-    tmp_path: Path,
-    server: Served,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Generations:
-    monkeypatch.chdir(tmp_path)
-    write_prompts(tmp_path / "prompts.jsonl", 6)
-    return Generations(tmp_path, server, capsys)
 
 
 def test_all_mistakes_of_values_are_told_together(generate):
