@@ -67,7 +67,8 @@ class Asking:
             counts.kept = counts.total or 0
             self._note("asks    nothing: every sample is there")
             return counts
-        self._note(f"engine  waiting for {self.engine.name}")
+        most = self.engine.start_timeout
+        self._note(f"engine  waiting for {self.engine.name} (engine.start_timeout: {most:g} s)")
         with self.engine.running():
             self._recognise()
             requests = self._requests(prompts, counts)

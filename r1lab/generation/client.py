@@ -328,9 +328,10 @@ class Client:
         # Refusals are quick: of prompts that are too long, say, fifty may stand in a row.
         its_own = kind == "refused" and counts.answered + counts.kept > 0
         if self._in_a_row >= _IN_A_ROW and not its_own:
+            see = "mend what it says" if kind == "refused" else "see the server's log"
             raise GenerationFailed(
                 f"the last {_IN_A_ROW} requests failed for good, and none was answered; the last: "
-                f"{reason}\n    fix: see the server's log and dead_letters.jsonl; {_AGAIN}"
+                f"{reason}\n    fix: {see}; {_AGAIN}"
             )
 
     async def _tick(self) -> None:

@@ -1,6 +1,8 @@
 """Asks for all samples of a file of prompts, as the verb does but without its start of seconds.
 
-python ask_all.py URL PROMPTS.jsonl FOLDER N
+    python ask_all.py URL PROMPTS.jsonl FOLDER N [OPTIONS]
+
+OPTIONS is a JSON object of generate's own.
 """
 
 from __future__ import annotations
@@ -43,12 +45,12 @@ class Untracked:
     def log_metrics(self, metrics: Any, step: int) -> None: ...
 
 
-def main(url: str, prompts: Path, folder: Path, n: int) -> None:
+def main(url: str, prompts: Path, folder: Path, n: int, changes: dict[str, Any]) -> None:
     engine = ExternalServer({"url": url, "start_timeout": 30.0}, "tiny")
     found = place.Place(folder, {}, place.read(folder))
     with Journal(folder) as journal, DeadLetters(folder / DEAD_LETTERS) as letters:
         asking = Asking(
-            {**NODE, "num_generations": n},
+            {**NODE, **changes, "num_generations": n},
             engine,
             {"name": "tiny", "weights": None},
             found,
@@ -66,4 +68,5 @@ def main(url: str, prompts: Path, folder: Path, n: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+    options = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), options)
