@@ -37,6 +37,7 @@ def exactly(generate: Generations, prompts: int, n: int) -> None:
     assert len(rows(folder(generate) / "data")) == prompts * n
 
 
+@pytest.mark.slow
 def test_a_tenth_of_errors_costs_no_sample(generate):
     write_prompts(generate.folder / "prompts.jsonl", 40)
     generate.served.control(error_rate=0.1)
@@ -81,6 +82,7 @@ def test_what_no_request_can_get_past_is_told_at_once(generate, status):
     assert not (folder(generate) / "data").exists()
 
 
+@pytest.mark.slow
 def test_a_server_with_a_key_says_so(generate, tmp_path, monkeypatch):
     with serving(tmp_path / "locked", "--api-key", "sesame") as locked:
         generate.served = locked
@@ -112,6 +114,7 @@ def test_when_all_fail_it_stops_after_fifty(generate):
     assert letters(folder(generate)) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_too_long_ends_it_and_the_same_line_goes_on(generate, tmp_path):
     write_prompts(generate.folder / "prompts.jsonl", 60)
     with serving(tmp_path / "mortal", "--latency", "0.05", "--slots", "4") as mortal:
@@ -135,6 +138,7 @@ def test_a_server_that_is_away_for_too_long_ends_it_and_the_same_line_goes_on(ge
     exactly(generate, 60, 1)
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_later_is_waited_for(generate, tmp_path):
     with serving(tmp_path / "late") as late:
         late.stop()
@@ -152,6 +156,7 @@ def test_a_server_that_comes_later_is_waited_for(generate, tmp_path):
     assert f"did not answer at {late.url} within 1 s" in generate.said
 
 
+@pytest.mark.slow
 def test_another_model_at_the_same_address_is_another_generation(generate, tmp_path):
     with serving(tmp_path / "changing", "--latency", "0.05") as changing:
         generate.served = changing
@@ -194,6 +199,7 @@ def test_a_full_disk_is_said_and_gone_on_from(generate, small_disk):
     assert sum(samples(path.parent).values()) == len(rows(made["data"])) == 300
 
 
+@pytest.mark.slow
 def test_no_room_for_the_data_is_said_and_the_answers_are_kept(generate, small_disk):
     write_prompts(generate.folder / "prompts.jsonl", 60)
     line = (NAMED, f"output_dir={small_disk}")

@@ -42,6 +42,7 @@ def test_how_prompts_are_asked(generate):
     assert found == ("system", "user", "assistant")
 
 
+@pytest.mark.slow
 def test_what_is_not_set_is_not_sent(generate):
     generate("generate.limit=1", "data.system_prompt=null")
     (asked,) = generate.asked
@@ -95,6 +96,7 @@ def test_other_steps_make_other_data_and_ask_nothing(generate):
     assert "was made otherwise and stays; this goes to data-2" in generate.said
 
 
+@pytest.mark.slow
 def test_without_asking_there_is_what_is_there(generate):
     generate("generate.ask=false", code=1)
     assert "r1lab: there is no answer to make data of\n    fix: leave generate.ask" in generate.said
@@ -138,6 +140,7 @@ def test_reasoning_beside_the_answer_is_kept_in_its_tags(generate):
     assert answer["seconds"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [16, 2])
 def test_so_many_are_in_flight_at_first_and_at_most(generate, most):
     generate.served.control(latency=0.25)
@@ -163,6 +166,7 @@ def test_a_request_is_given_up_after_its_tries_and_asked_again_next_time(generat
     assert letters(folder) == []
 
 
+@pytest.mark.slow
 def test_an_answer_that_takes_too_long_is_given_up(generate):
     generate.served.control(hang_rate=1.0)
     generate("generate.limit=1", "generate.retries=0", "generate.timeout=0.2", code=1)
