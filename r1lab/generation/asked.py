@@ -6,10 +6,12 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from r1lab.engines.base import Engine, OwnServer
+from r1lab.engines.context import context_of, fitting
 from r1lab.errors import ConfigError, Problem
 from r1lab.generation import settings
 from r1lab.generation.client import Client, Counts
@@ -49,7 +51,7 @@ class Asking:
         self.node, self.engine, self._model, self._place = node, engine, model, place
         self._journal, self._letters, self._tracker = journal, letters, tracker
         self._note = note
-        self.sampling = settings.sampling(node)
+        self.sampling = self._sent = settings.sampling(node)
 
     @property
     def model_name(self) -> str:
@@ -71,6 +73,7 @@ class Asking:
         self._note(f"engine  waiting for {self.engine.name} (engine.start_timeout: {most:g} s)")
         with self.engine.running():
             self._recognise()
+            self._fit()
             requests = self._requests(prompts, counts)
             first = next((each for each in requests if each is not None), None)
             if first is not None:
@@ -116,6 +119,17 @@ class Asking:
             fix = "name it by generate.model=..., which is another generation"
             raise ConfigError(Problem("generate.model", None, said, fix))
 
+    def _fit(self) -> None:
+        """Ask for no more new tokens than the model has room for; the answers' keys stay."""
+        asked, context = self.sampling.max_new_tokens, context_of(self.engine)
+        room = fitting(asked, context)
+        if room < asked:
+            self._sent = replace(self.sampling, max_new_tokens=room)
+            self._note(
+                f"r1lab: warning: {asked} new tokens (generate.max_new_tokens) do not fit the "
+                f"model's context of {context}: {room} are asked for"
+            )
+
     def _ask(self, requests: Iterable[Request | None], counts: Counts) -> None:
         from rich.console import Console
 
@@ -151,7 +165,7 @@ class Asking:
             base_url=self.engine.url,
             api_key=self.engine.api_key,
             model=self.engine.model,
-            sampling=self.sampling,
+            sampling=self._sent,
             timeout_s=self.node["timeout"],
         )
         client = Client(
@@ -184,7 +198,7 @@ class Asking:
             model=self.engine.model,
             base_url=self.engine.url,
             api_key=self.engine.api_key,
-            sampling=self.sampling,
+            sampling=self._sent,
             folder=self._place.folder,
             input_batch_size=self.node["input_batch_size"],
             client_replicas=self.node["client_replicas"],

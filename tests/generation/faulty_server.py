@@ -57,6 +57,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--api-key", default="")
+    parser.add_argument("--max-model-len", type=int, default=0, help="as /v1/models says it")
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--slots", type=int, default=1000)
     parser.add_argument("--words", type=int, default=8, help="of an answer, beside its conclusion")
@@ -198,7 +199,9 @@ class Connection(asyncio.Protocol):
         ):
             self.send(401, {"error": {"message": "Unauthorized"}})
         elif path == "/v1/models":
-            self.send(200, {"object": "list", "data": [{"id": app.chosen.model}]})
+            room = app.chosen.max_model_len
+            listed = {"id": app.chosen.model} | ({"max_model_len": room} if room else {})
+            self.send(200, {"object": "list", "data": [listed]})
         elif path == "/v1/chat/completions" and method == "POST":
             asked = json.loads(body)
             fate = app.fate(asked)

@@ -150,6 +150,16 @@ def test_so_many_are_in_flight_at_first_and_at_most(generate, most):
     assert len(at_first) == min(4, most)
 
 
+def test_no_more_is_asked_for_than_the_model_has_room_for(generate):
+    generate.served.control(max_model_len=2048)
+    line = ("generate.limit=2", "generate.name=short")
+    assert generate(*line)["answered"] == 2
+    assert "8192 new tokens (generate.max_new_tokens) do not fit" in generate.said
+    assert {row["max_tokens"] for row in generate.asked} == {1536}
+    # It is the same generation: nothing is asked again.
+    assert generate(*line)["kept"] == 2 and generate.asked == []
+
+
 def test_a_request_is_given_up_after_its_tries_and_asked_again_next_time(generate):
     generate.served.control(error_rate=1.0)
     line = ("generate.limit=1", "generate.retries=1", "generate.name=one")
