@@ -59,7 +59,7 @@ def data_card(
     sections = [
         f"# {hub_id or data.get('name') or 'Generated data'}",
         _intro(node, data, model, written),
-        "## Use\n\n" + _use(node["format"], path, hub_id),
+        "## Use\n\n" + _use(config, path, hub_id),
         "## Splits\n\n" + _splits(written),
         "## How it was made\n\n"
         + f"```\n{command}\n```\n\n"
@@ -106,13 +106,20 @@ def _intro(node: Mapping[str, Any], data: Mapping[str, Any], model: str, written
     )
 
 
-def _use(format: str, path: str, hub_id: str | None) -> str:
-    trainer, _ = _USES[format]
-    lines = []
-    if trainer:
-        lines.append(f"python -m r1lab trainer={trainer} data=local data.path={path}")
-    if trainer and hub_id:
-        lines.append(f"python -m r1lab trainer={trainer} data=hub data.id={hub_id}")
+def train_line(config: Mapping[str, Any], source: str) -> str | None:
+    """The line that trains on the data at ``source``; None for a format that no trainer takes."""
+    trainer, _ = _USES[config["generate"]["format"]]
+    if trainer is None:
+        return None
+    line = f"python -m r1lab trainer={trainer} data={source}"
+    # What was asked without a system prompt is; `local` and `hub` have one by default.
+    asked = (config.get("data") or {}).get("system_prompt")
+    return line if asked else f"{line} data.system_prompt=null"
+
+
+def _use(config: Mapping[str, Any], path: str, hub_id: str | None) -> str:
+    sources = [f"local data.path={path}", *([f"hub data.id={hub_id}"] if hub_id else [])]
+    lines = [line for source in sources if (line := train_line(config, source))]
     lines.append(f'datasets.load_dataset("{hub_id or path}")')
     return "```\n" + "\n".join(lines) + "\n```"
 

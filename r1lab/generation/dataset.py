@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1lab.errors import ConfigError, RunFailed
 from r1lab.generation import publish, writing
-from r1lab.generation.card import write_card
+from r1lab.generation.card import train_line, write_card
 from r1lab.generation.dead_letters import DEAD_LETTERS
 from r1lab.generation.formats import Form
 from r1lab.generation.statistics import Statistics
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 DATA = "data"
 #: Of ``generate``: what the rows depend on, beside the answers.
 _ROWS = ("num_generations", "format", "keep_columns", "test_size", "limit")
-_TRAINERS = {"messages": "sft", "prompt_solution": "grpo"}
+#: A step that leaves less than this share of so many prompts is worth a warning.
+_FEW, _MANY = 0.1, 20
 
 
 def make(
@@ -107,7 +108,8 @@ def make(
     pushed = None
     if node["hub_id"]:
         pushed = publish.push(target, node["hub_id"], folder.name, node["private"])
-    trainer = _TRAINERS.get(node["format"])
+    for line in _nearly_all(flow.rows()):
+        note(f"r1lab: warning: {line}")
     return {
         "data": str(target),
         "rows": written.rows,
@@ -116,10 +118,18 @@ def make(
         "asked": asked,
         "kept_samples": kept["samples"],
         "pushed": pushed,
-        "train": f"python -m r1lab trainer={trainer} data=local data.path={target}"
-        if trainer
-        else None,
+        "train": train_line(config, f"local data.path={target}"),
     }
+
+
+def _nearly_all(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Steps that dropped nearly everything, which is seldom what was meant."""
+    return [
+        f"{row['step']} left {row['prompts_out']:,} of {row['prompts_in']:,} prompts: "
+        + ", ".join(f"{why}: {count:,}" for why, count in row["counts"].items())
+        for row in rows
+        if row["prompts_in"] >= _MANY and row["prompts_out"] < _FEW * row["prompts_in"]
+    ]
 
 
 def _asked(before: Statistics, steps: Mapping[str, Step]) -> dict[str, Any]:

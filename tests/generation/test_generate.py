@@ -150,6 +150,20 @@ def test_so_many_are_in_flight_at_first_and_at_most(generate, most):
     assert len(at_first) == min(4, most)
 
 
+def test_the_line_that_trains_asks_as_the_teacher_was_asked(generate):
+    made = generate("generate.limit=2", "data.system_prompt=null")
+    assert made["train"].endswith(f"data.path={made['data']} data.system_prompt=null")
+    assert made["train"] in (Path(made["data"]) / "README.md").read_text()
+
+
+def test_a_step_that_drops_nearly_everything_is_said(generate):
+    rows = [{"prompt": f"What is {n} + 1?", "solution": str(n + 1 + (n > 0))} for n in range(20)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (generate.folder / "prompts.jsonl").write_text(lines)
+    generate("steps=[verify]")
+    assert "warning: verify left 1 of 20 prompts: right: 1, wrong: 19" in generate.said
+
+
 def test_no_more_is_asked_for_than_the_model_has_room_for(generate):
     generate.served.control(max_model_len=2048)
     line = ("generate.limit=2", "generate.name=short")
