@@ -33,6 +33,7 @@ class Watch:
         self._bar: Any = None
         self._task: Any = None
         self._line = self._pointed = 0.0
+        self._pointed_at = -1  # samples
         self._recent: list[tuple[float, int, int]] = []
         self._last: Counts | None = None
         self._curve_failed = False
@@ -79,8 +80,9 @@ class Watch:
             total = f"/{counts.total}" if counts.total is not None else ""
             line = f"samples {counts.done}{total}, {note}"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        if (last or now - self._pointed >= _POINT_S) and counts.seconds:
-            self._pointed = now
+        due = counts.done != self._pointed_at if last else now - self._pointed >= _POINT_S
+        if due and counts.seconds:
+            self._pointed, self._pointed_at = now, counts.done
             row = self._row(counts)
             self._write({"time": round(time.time(), 1), **row})
             self._point(row, counts.done)

@@ -127,5 +127,6 @@ def check_record(cli: Cli, made: dict[str, Any]) -> None:
         made["run_id"], "generation/completion_tokens_per_second"
     )
     kept = (Path(made["folder"]) / "throughput.jsonl").read_text().splitlines()
-    assert len(curve) == len(kept) and curve[-1].step == PROMPTS * SAMPLES
+    assert [point.step for point in curve] == [json.loads(line)["samples"] for line in kept]
+    assert curve[-1].step == PROMPTS * SAMPLES
     assert {"data/README.md", "steps.json"} <= artifacts(cli.folder, made["run_id"])

@@ -119,9 +119,17 @@ def test_a_curve_that_cannot_be_written_is_said_once(watched):
     it.curve.mkdir()
     with it.watch.live():
         for second in range(40):
-            it.at(second, Counts(total=10), answered=1)
+            it.at(second, Counts(total=50), answered=second)
     assert sum("cannot be written" in line for line in it.lines()) == 1
     assert len(it.points) == 4
+
+
+def test_the_end_is_no_second_point_of_the_same_samples(watched):
+    it = watched()
+    with it.watch.live():
+        for second in range(12):
+            it.at(second, Counts(total=5), answered=5)
+    assert [step for _, step in it.points] == [5]
 
 
 def test_the_end_is_shown_however_it_ends(watched):
