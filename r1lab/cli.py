@@ -58,6 +58,8 @@ verbs
   plan      the same checks and estimates, without training (--json: one object)
   evaluate  LightEval's benchmarks on a model: model=... 'evaluate=[aime24,math_500]' (--json: one
             object); the same line again asks nothing twice
+  generate  answers to the prompts of data=..., kept as they come, and data to train on made of
+            them: generate.base_url=URL, or model=... (--json: one object)
   serve     start an engine for model=RUN|RUN@last|FOLDER|HUB_ID|NAME, until Ctrl-C (--json: one
             line once it answers)
   compare   two evaluations, question by question (`compare --help`)
@@ -71,7 +73,7 @@ flags
   --cfg job           print the composed configuration
   --version
 
-groups (write GROUP=NAME; rewards, callbacks and evaluate take lists)
+groups (write GROUP=NAME; rewards, callbacks, evaluate and steps take lists)
 {groups}
 
 examples
@@ -82,6 +84,8 @@ examples
   python -m r1lab sweep status outputs/sweeps/NAME
   python -m r1lab serve model=outputs/RUN engine=vllm
   python -m r1lab evaluate model=outputs/RUN 'evaluate=[aime24,math_500]'
+  python -m r1lab generate data=gsm8k generate.base_url=http://localhost:8000/v1 \\
+      generate.num_generations=4
   python -m r1lab compare outputs/RUN_A outputs/RUN_B
   python -m r1lab rewards score answers.jsonl 'rewards=[accuracy,cosine]'
 """
@@ -94,6 +98,7 @@ _GROUPS = (
     "rewards",
     "callbacks",
     "evaluate",
+    "steps",
     "hardware",
     "engine",
     "experiment",
@@ -171,6 +176,10 @@ def _run(arguments: list[str]) -> int:
         from r1lab.evaluation.evaluate import evaluate
 
         return evaluate(overrides, dirs, "--json" in flags, command)
+    if verb == "generate":
+        from r1lab.generation.generate import generate
+
+        return generate(overrides, dirs, "--json" in flags, command)
     from r1lab import start
 
     config = composed(overrides, dirs)
@@ -213,12 +222,12 @@ def _split_flags(rest: list[str], verb: str) -> tuple[list[str], list[str], list
         elif item in ("-m", "--multirun"):
             flags.append("--multirun")
         elif item == "--json":
-            if verb not in ("plan", "serve", "evaluate"):
+            if verb not in ("plan", "serve", "evaluate", "generate"):
                 raise ConfigError(
                     Problem(
                         "--json",
                         None,
-                        "only plan, serve and evaluate print JSON",
+                        "only plan, serve, evaluate and generate print JSON",
                         "write: python -m r1lab plan --json ...",
                     )
                 )

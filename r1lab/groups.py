@@ -9,7 +9,12 @@ from r1lab.launch.slurm_config import LAUNCHERS
 
 #: Groups that take a list of names (``rewards=[accuracy,cosine]``), and the node of what was chosen
 #: (``rewards.cosine``, ``evaluate.tasks.aime24``).
-LIST_GROUPS = {"rewards": "rewards", "callbacks": "callbacks", "evaluate": "evaluate.tasks"}
+LIST_GROUPS = {
+    "rewards": "rewards",
+    "callbacks": "callbacks",
+    "evaluate": "evaluate.tasks",
+    "steps": "steps",
+}
 
 
 def config_dir() -> Path:

@@ -31,7 +31,9 @@ NOT_PUSHED = [
     "training_args.bin",
 ]
 # What the Hub itself puts into a new repository.
-_BORN_WITH = {".gitattributes"}
+BORN_WITH = {".gitattributes"}
+#: What a training is told where it cannot push.
+_NO_PUSH = "hub.push=false hub.push_revision=false"
 
 
 def pushes_checkpoints(config: Mapping[str, Any]) -> bool:
@@ -60,8 +62,8 @@ def check_access(
     if not repo:
         fix = "set hub.model_id=NAME/MODEL, or hub.push=false"
         raise ConfigError(Problem("hub.model_id", repo, "is needed to push to the Hub", fix))
-    api = api or _api()
-    _who(api)
+    api = api or connect()
+    check_token(api)
     revision = hub.get("revision") or "main"
     if hub.get("push") and not hub.get("overwrite_revision"):
         _refuse_overwrite(api, repo, revision, run_id)
@@ -81,7 +83,7 @@ def push_folder(
     files is refused, unless they are this run's own (``run_id``) or ``hub.overwrite_revision`` is
     set.
     """
-    api = api or _api()
+    api = api or connect()
     repo, revision = hub["model_id"], revision or hub.get("revision") or "main"
     leaks = leaking_files(Path(folder))
     if leaks:
@@ -112,26 +114,28 @@ def _mark(run_id: str | None) -> str:
     return f" (r1lab run {run_id})" if run_id else ""
 
 
-def _api() -> HfApi:
+def connect(no_push: str = _NO_PUSH) -> HfApi:
+    """The Hub's API; PrerequisiteError without a token, which says that ``no_push`` needs none."""
     from huggingface_hub import HfApi, get_token
 
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "on", "yes"}:
         raise PrerequisiteError(
             "a connection to the Hub",
             "HF_HUB_OFFLINE is set, and the configuration asks for a push",
-            "unset HF_HUB_OFFLINE, or set hub.push=false hub.push_revision=false",
+            f"unset HF_HUB_OFFLINE, or set {no_push}",
         )
     if not get_token():
         raise PrerequisiteError(
             "a Hugging Face token",
             "the configuration asks for a push to the Hub",
             "export HF_TOKEN=... (one with write access, https://huggingface.co/settings/tokens), "
-            "or run `hf auth login`, or set hub.push=false hub.push_revision=false",
+            f"or run `hf auth login`, or set {no_push}",
         )
     return HfApi(library_name="r1lab")
 
 
-def _who(api: HfApi) -> None:
+def check_token(api: HfApi, no_push: str = _NO_PUSH) -> None:
+    """PrerequisiteError where the Hub refuses the token, lets it only read, or does not answer."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -139,33 +143,33 @@ def _who(api: HfApi) -> None:
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         if status not in (401, 403):
-            raise _unreachable(error) from None
+            raise _unreachable(error, no_push) from None
         raise PrerequisiteError(
             "a valid Hugging Face token",
             f"the Hub refused this one (HTTP {status})",
             "make a new one with write access at https://huggingface.co/settings/tokens and export "
-            "HF_TOKEN=..., or set hub.push=false hub.push_revision=false",
+            f"HF_TOKEN=..., or set {no_push}",
         ) from None
     except OSError as error:  # requests', httpx's and the system's connection errors
-        raise _unreachable(error) from None
+        raise _unreachable(error, no_push) from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "httpx":
             raise
-        raise _unreachable(error) from None
+        raise _unreachable(error, no_push) from None
     if role == "read":
         raise PrerequisiteError(
             "write access to the Hub",
             "the Hugging Face token may only read",
             "export HF_TOKEN=... with a write token from https://huggingface.co/settings/tokens, "
-            "or set hub.push=false hub.push_revision=false",
+            f"or set {no_push}",
         )
 
 
-def _unreachable(error: Exception) -> PrerequisiteError:
+def _unreachable(error: Exception, no_push: str) -> PrerequisiteError:
     return PrerequisiteError(
         "the Hugging Face Hub",
         redact_text(f"it does not answer: {error}".splitlines()[0]),
-        "check the connection (and HF_ENDPOINT), or set hub.push=false hub.push_revision=false",
+        f"check the connection (and HF_ENDPOINT), or set {no_push}",
     )
 
 
@@ -173,7 +177,7 @@ def _refuse_overwrite(api: HfApi, repo: str, revision: str, run_id: str | None) 
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        files = set(api.list_repo_files(repo, revision=revision, repo_type="model")) - _BORN_WITH
+        files = set(api.list_repo_files(repo, revision=revision, repo_type="model")) - BORN_WITH
         if not files:
             return
         commits = api.list_repo_commits(repo, revision=revision, repo_type="model")

@@ -93,12 +93,11 @@ def _syntax(text: str, detail: str) -> Problem:
             f"write key=value, or a verb ({', '.join(schema.VERBS)})",
         )
     key, _, value = text.partition("=")
-    return Problem(
-        key,
-        value,
-        f"cannot be read: {detail.splitlines()[0]}",
-        "quote it for your shell and for Hydra: 'key=\"a, b\"', 'rewards=[accuracy,cosine]'",
-    )
+    fix = "quote it for your shell and for Hydra: 'key=\"a, b\"', 'rewards=[accuracy,cosine]'"
+    if re.search(r"{[{%]", value) and value[:1] not in "\"'":  # a template
+        escaped = value.replace('"', r"\"")
+        fix = f"quote it for your shell and for Hydra: '{key}=\"{escaped}\"'"
+    return Problem(key, value, f"cannot be read: {detail.splitlines()[0]}", fix)
 
 
 def _check_option(text: str, override: Override, groups: dict[str, list[str]]) -> Problem | None:

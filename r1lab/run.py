@@ -116,6 +116,8 @@ def _data(config: dict[str, Any], rewards: Sequence[Any]) -> DataBundle:
     data = build_data(source, kind, need_solution=judged, parses=parses, need=need)
     for split, rows in data.report["rows"].items():
         log.info("data: %s, %s split, %d rows", source.name, split, rows)
+    for said in data.report["notes"]:
+        log.info("data: %s", said)
     for split, dropped in data.report["dropped"].items():
         log.warning("data: dropped from %s: %s", split, dropped)
     for warning in data.report["warnings"]:

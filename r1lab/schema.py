@@ -16,7 +16,10 @@ from omegaconf import DictConfig
 
 from r1lab.launch import slurm_config
 
-VERBS = ("train", "plan", "evaluate", "serve", "compare", "rewards", "sweep")
+VERBS = ("train", "plan", "evaluate", "generate", "serve", "compare", "rewards", "sweep")
+
+#: What only ``generate`` reads.
+GENERATION = ("generate", "steps")
 
 
 @dataclass
@@ -158,6 +161,38 @@ class Evaluate:
 
 
 @dataclass
+class Generate:
+    """Answers to the prompts of ``data``, by ``generate``; ``steps`` makes data of them."""
+
+    model: str | None = None  # as the server calls it; null: the one that it has
+    base_url: str | None = None  # of a server, ends with /v1; null: the engine, with model=...
+    client: str = "async"  # async | ray | distilabel
+    client_replicas: int = 1  # processes (Ray actors, distilabel's replicas) that ask
+    name: str | None = None  # of the folder; null: from the data, the model and how it is asked
+    split: str = "train"  # of the data
+    limit: int | None = None  # the first so many prompts; null: all
+    prompt_template: str = "{{ instruction }}"  # Jinja, with the data's columns
+    temperature: float | None = None  # null: the server's default, as for top_p
+    top_p: float | None = None
+    max_new_tokens: int = 8192
+    num_generations: int = 1  # samples a prompt
+    seed: int | None = None  # null: the server draws as it likes
+    extra: Any = field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
+    input_batch_size: int = 64  # requests in flight at first; distilabel: prompts a batch
+    max_concurrency: int = 1024  # requests in flight at most
+    timeout: float = 900.0  # seconds for one answer
+    retries: int = 10  # of a request that fails while others are answered
+    server_timeout: float = 600.0  # seconds that a server may answer nobody
+    format: str = "messages"  # messages | prompt_solution | raw
+    keep_columns: list[str] = field(default_factory=list)  # of the data's own, in the result
+    test_size: float = 0.0  # prompts held out: a number, or a share below 1
+    output: str | None = None  # folder of the dataset; null: data, in the generation's own
+    hub_id: str | None = None  # OWNER/NAME: push the dataset there
+    private: bool = True
+    ask: bool = True  # false: only the steps, on what the journal has
+
+
+@dataclass
 class Wandb:
     enabled: bool = False
     entity: str | None = None
@@ -209,6 +244,8 @@ class Root:
     hardware: Hardware = field(default_factory=Hardware)
     engine: Engine = field(default_factory=Engine)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    generate: Generate = field(default_factory=Generate)
+    steps: dict[str, Any] = field(default_factory=dict)
     tracking: Tracking = field(default_factory=Tracking)
     hub: Hub = field(default_factory=Hub)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shlex
 import signal
 import socket
@@ -19,16 +18,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from r1lab import hardware, rundir
-from r1lab.engines import address, choose, probe
+from r1lab import rundir
+from r1lab.engines import address, own, probe
 from r1lab.engines.base import Engine, EngineFailed, OwnServer
 from r1lab.engines.check import check
 from r1lab.engines.external import API_KEY
 from r1lab.errors import INTERRUPTED, ConfigError, Problem
 from r1lab.mistakes import parse
 from r1lab.models import reference
-from r1lab.plan import resolve_hardware
-from r1lab.secrets import remember
 
 #: What may be set: of everything else nothing here would read it.
 _READ = (
@@ -64,20 +61,9 @@ def serve(overrides: Sequence[str], dirs: Sequence[str], as_json: bool) -> int:
 
 
 def _serve(config: dict[str, Any], found: reference.Found | None, as_json: bool) -> int:
-    device = hardware.device(config)
-    places = {**resolve_hardware(config["hardware"]), "device": device}
-    key, made = api_key_for(config["engine"]["host"])
     model = reference.servable(config["model"])
     log = _folder(config, model.name) / "server.log"
-    engine = choose.make(
-        config["engine"],
-        model,
-        places,
-        log,
-        visible=hardware.gpu_count(),
-        verb="serve",
-        api_key=key,
-    )
+    engine, made = own.server(config, model, log, "serve")
     assert isinstance(engine, OwnServer)  # engine.url is refused above
     _note(f"model  {found.said if found else model.where}")
     _note(f"engine {engine.name}, starting (log {log})")
@@ -153,16 +139,6 @@ def _check(config: dict[str, Any]) -> list[Problem]:
         problems.append(Problem("hardware.nodes", places["nodes"], "serve has one machine", fix))
     writable = rundir.check_writable(config["output_dir"])
     return [*problems, writable] if writable else problems
-
-
-def api_key_for(host: str) -> tuple[str | None, bool]:
-    """The key, and whether it was made here: who listens to a network has one."""
-    key = os.environ.get(API_KEY)
-    made = not key and not address.is_loopback(host)
-    if made:
-        key = f"sk-r1lab-{secrets.token_urlsafe(24)}"
-        remember(key)
-    return key or None, made
 
 
 def _folder(config: dict[str, Any], name: str) -> Path:

@@ -356,13 +356,14 @@ def connect(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 
     logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)  # not "Creating tables..."
     try:
-        with sqlite_store.locked(sqlite_store.database_path(uri)) as folder:
+        database = sqlite_store.database_path(uri)
+        with sqlite_store.locked(database) as folder:
+            sqlite_store.make_whole(database, lambda new: MlflowClient(new).search_experiments())
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            found = client.get_experiment_by_name(experiment)  # creates the tables of a fresh store
+            found = client.get_experiment_by_name(experiment)
             if found is not None and found.lifecycle_stage == "deleted":
-                number = found.experiment_id
-                fix = f"restore it (mlflow experiments restore -x {number}) or rename yours"
                 said = "is a deleted MLflow experiment"
+                fix = f"restore it (mlflow experiments restore -x {found.experiment_id}) or rename"
                 raise ConfigError(Problem("tracking.experiment", experiment, said, fix))
             if found is not None:
                 return client, found.experiment_id

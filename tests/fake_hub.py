@@ -89,11 +89,14 @@ class FakeHub:
         commit_message: str,
         ignore_patterns: list[str],
         repo_type: str,
+        delete_patterns: list[str] | None = None,
     ) -> Any:
         self.hold_uploads.wait(timeout=60)
         if revision in self.fail_uploads_to:
             raise http_error(HfHubHTTPError, 500, "Internal Server Error")
         files = self._branch(repo_id, revision)
+        for name in [n for n in files if any(fnmatch.fnmatch(n, p) for p in delete_patterns or [])]:
+            del files[name]
         for path in Path(folder_path).rglob("*"):
             name = path.relative_to(folder_path).as_posix()
             if path.is_file() and not any(fnmatch.fnmatch(name, p) for p in ignore_patterns):

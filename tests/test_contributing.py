@@ -23,7 +23,10 @@ EXAMPLES = {
     ("rewards", "closeness"): "rewards=[accuracy,closeness]",
     ("data", "squares"): "data=squares",
     ("callbacks", "heartbeat"): "callbacks=[heartbeat]",
+    ("steps", "length"): "steps=[verify,length]",
 }
+#: Where the classes of a group are, below r1lab/, if not in a folder of its name.
+FOLDERS = {"steps": "generation/steps"}
 each = pytest.mark.parametrize("example", EXAMPLES, ids="/".join)
 
 
@@ -33,11 +36,35 @@ def files_of_the_guide() -> dict[str, str]:
     return dict(blocks)
 
 
+def folder(group: str) -> str:
+    return FOLDERS.get(group, group)
+
+
+def package(group: str) -> str:
+    """Of the example, outside r1lab."""
+    return f"lab_{folder(group).split('/')[0]}"
+
+
 def moved(text: str) -> str:
     """What the guide says to change outside the package: the dotted path."""
     for group, name in EXAMPLES:
-        text = text.replace(f"r1lab.{group}.{name}", f"lab_{group}.{name}")
+        path = f"{folder(group).replace('/', '.')}.{name}"
+        text = text.replace(f"r1lab.{path}", f"lab_{path}")
     return text
+
+
+#: The checks of ``generate``, as JSON; what comes after them would start a model.
+CHECK = """
+import json, sys
+from r1lab.errors import ConfigError
+from r1lab.generation.generate import checked
+found = {"errors": [], "config": None}
+try:
+    found["config"] = checked([sys.argv[1]], ["my_conf"], "").config
+except ConfigError as error:
+    found["errors"] = [{"key": each.key, "fix": each.fix} for each in error.problems]
+print(json.dumps(found))
+"""
 
 
 @dataclass
@@ -69,6 +96,18 @@ class Outside:
         assert (done.returncode != 0) == bool(plan["errors"])
         return plan
 
+    def select(self, example: tuple[str, str], packages: str) -> tuple[list[dict], dict]:
+        """What is wrong with a command that selects the example, and its node in the config."""
+        group, name = example
+        if group == "steps":  # plan is of trainings
+            done = self.python("-c", CHECK, EXAMPLES[example], R1LAB_PACKAGES=packages)
+            assert done.returncode == 0, done.stderr
+            found = json.loads(done.stdout)
+        else:
+            found = self.plan(EXAMPLES[example], packages=packages)
+        node = (found["config"] or {}).get(group, {})
+        return found["errors"], node if group == "data" else node.get(name)
+
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory) -> Outside:
@@ -86,9 +125,9 @@ def outside(tmp_path_factory) -> Outside:
 def test_the_guide_shows_the_three_files(example):
     group, name = example
     wanted = {
-        f"r1lab/{group}/{name}.py",
+        f"r1lab/{folder(group)}/{name}.py",
         f"conf/{group}/{name}.yaml",
-        f"tests/{group}/test_{name}.py",
+        f"tests/{folder(group)}/test_{name}.py",
     }
     assert wanted <= set(files_of_the_guide())
 
@@ -96,32 +135,31 @@ def test_the_guide_shows_the_three_files(example):
 @each
 def test_its_own_tests_pass(example, outside):
     group, name = example
-    test = f"tests/{group}/test_{name}.py"
+    test = f"tests/{folder(group)}/test_{name}.py"
     done = outside.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", test)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d+ passed", done.stdout)
 
 
 @each
-def test_plan_accepts_it_from_outside_the_package(example, outside):
+def test_it_is_accepted_from_outside_the_package(example, outside):
     group, name = example
-    plan = outside.plan(EXAMPLES[example], packages=f"other_lab, lab_{group}")
-    assert plan["errors"] == []
-    node = plan["config"][group] if group == "data" else plan["config"][group][name]
-    assert node["_target_"].startswith(f"lab_{group}.{name}.")
+    errors, node = outside.select(example, f"other_lab, {package(group)}")
+    assert errors == []
+    assert node["_target_"].startswith(f"lab_{folder(group).replace('/', '.')}.{name}.")
 
 
 @each
-def test_plan_refuses_it_until_its_package_is_registered(example, outside):
-    (error,) = outside.plan(EXAMPLES[example], packages="other_lab")["errors"]
-    assert f"R1LAB_PACKAGES=lab_{example[0]}" in error["fix"]
+def test_it_is_refused_until_its_package_is_registered(example, outside):
+    (error,), _ = outside.select(example, "other_lab")
+    assert f"R1LAB_PACKAGES={package(example[0])}" in error["fix"]
 
 
 @each
 def test_its_config_holds_every_parameter_with_its_default(example, outside, monkeypatch):
     group, name = example
     monkeypatch.syspath_prepend(str(outside.home))
-    monkeypatch.setenv("R1LAB_PACKAGES", f"lab_{group}")
+    monkeypatch.setenv("R1LAB_PACKAGES", package(group))
     node = yaml.safe_load((outside.home / f"my_conf/{group}/{name}.yaml").read_text())
     path = node.pop("_target_")
     node.pop("weight", None)

@@ -34,8 +34,11 @@ HEAVY = (
     "transformers",
     "trl",
 )
-#: The worker's half, the server's process and LightEval's, which the parent never imports.
-WORKER_ONLY = re.compile(r"r1lab\.(worker|run|engines\.app(\..+)?|evaluation\.inside\..+)")
+#: The worker's half, and the processes of servers, LightEval and distilabel: never the parent's.
+WORKER_ONLY = re.compile(
+    r"r1lab\.(worker|run|engines\.app(\..+)?|evaluation\.inside\..+"
+    r"|generation\.distilabel_(steps|worker))"
+)
 #: Scripts of an environment of their own, and what that is made from.
 INSIDE = ROOT / "r1lab" / "evaluation" / "inside"
 INSIDE_NEEDS = ROOT / "launchers" / "eval-env" / "requirements.in"

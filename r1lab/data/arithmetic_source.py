@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from r1lab.data.arithmetic import DIFFICULTIES, choose_style, make_problem, render
 from r1lab.data.source import Source, check_count, check_one_of
-from r1lab.errors import Problem
+from r1lab.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -49,19 +50,34 @@ class Arithmetic(Source):
     def load(self) -> dict[str, Dataset]:
         from datasets import Dataset
 
-        splits = {"train": self.train_size, "test": int(self.test_size)}
         return {
             split: Dataset.from_dict(self._table(split, size))
-            for split, size in splits.items()
-            if size
+            for split, size in self._sizes().items()
         }
+
+    def stream(self, split: str, key: str = "data.split") -> Iterator[dict[str, Any]]:
+        sizes = self._sizes()
+        if split not in sizes:
+            raise ConfigError(self.no_split(split, set(sizes), key))
+        return (self._row(split, index) for index in range(sizes[split]))
+
+    def split_names(self) -> set[str]:
+        return set(self._sizes())
+
+    def _sizes(self) -> dict[str, int]:
+        sizes = {"train": self.train_size, "test": int(self.test_size)}
+        return {split: size for split, size in sizes.items() if size}
+
+    def _row(self, split: str, index: int) -> dict[str, str]:
+        row = make_problem(self.seed, index, split, self.difficulty)
+        row["completion"] = render(row, self._style(split, index))
+        row["difficulty"] = self.difficulty
+        return row
 
     def _table(self, split: str, size: int) -> dict[str, list[str]]:
         table: dict[str, list[str]] = {name: [] for name in _COLUMNS}
         for index in range(size):
-            row = make_problem(self.seed, index, split, self.difficulty)
-            row["completion"] = render(row, self._style(split, index))
-            row["difficulty"] = self.difficulty
+            row = self._row(split, index)
             for name in _COLUMNS:
                 table[name].append(row[name])
         return table

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from r1lab.data import conversation as chat
+from r1lab.data.messages import as_found, note
 from r1lab.data.order import choose
 from r1lab.data.rows import answer_format_of, make, row_columns, values
 from r1lab.data.sift import SHOWN, Sift, row_numbers
@@ -88,6 +89,10 @@ def build_data(
     if kind not in ("sft", "grpo"):
         raise ValueError(f"kind={kind!r}: expected sft or grpo")
     splits = source.load()
+    given, source = (
+        source,
+        as_found(source, splits["train"].column_names if "train" in splits else ()),
+    )
     _check_splits(source, splits, kind, need_solution, need)
     sift = Sift(source, kind, need_solution)
     kept = {split: sift.usable(split, rows) for split, rows in splits.items()}
@@ -100,6 +105,7 @@ def build_data(
         "rows_loaded": {split: len(rows) for split, rows in splits.items()},
         "dropped": sift.report() if source.bad_rows == "drop" else {},
         "unparseable": {},
+        "notes": note(given, source),
         "warnings": [],
     }
     origin = _origin(chosen, splits)

@@ -21,13 +21,17 @@ def read_rows(file: Path, kind: str, limit: int | None = None) -> tuple[list[Row
     """Return the rows and the bad lines of a text file; with ``limit``, of its first bytes only."""
     rows: list[Row] = []
     bad: list[Bad] = []
-    reader = {"jsonl": _jsonl, "json": _json, "csv": _csv}[kind]
-    for line, row in reader(file, limit):
+    for line, row in iterate(file, kind, limit):
         if isinstance(row, dict):
             rows.append(row)
         else:
             bad.append((line, row))
     return rows, bad
+
+
+def iterate(file: Path, kind: str, limit: int | None = None) -> Iterator[tuple[int, Row | str]]:
+    """Yield each row, or what is wrong with it, and its line. Only json is read as a whole."""
+    return {"jsonl": _jsonl, "json": _json, "csv": _csv}[kind](file, limit)
 
 
 def _jsonl(file: Path, limit: int | None) -> Iterator[tuple[int, Row | str]]:

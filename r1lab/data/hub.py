@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,15 @@ class Hub(Source):
         if problems:
             raise ConfigError(problems)
         return {ours: loaded[theirs] for ours, theirs in wanted.items()}
+
+    def split_names(self) -> set[str]:
+        return {ours for ours, theirs in self.splits.items() if theirs}
+
+    def no_split(self, split: str, known: set[str], key: str) -> Problem:
+        problem = super().no_split(split, known, key)
+        if split not in self.splits:
+            return problem
+        return replace(problem, fix=f"set data.splits.{split} to the dataset's own split")
 
     def _is_local(self) -> bool:
         return os.path.isdir(os.path.expanduser(self.id))

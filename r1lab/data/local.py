@@ -6,11 +6,13 @@ All unreadable lines of all files are reported together, with their numbers.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r1lab.data.files import Bad, Row, read_rows
+from r1lab.data.files import Bad, Row, iterate, read_rows
+from r1lab.data.messages import as_found
 from r1lab.data.rows import row_columns
 from r1lab.data.source import Source, check_one_of, missing_columns
 from r1lab.errors import ConfigError, Problem, nearest
@@ -36,7 +38,8 @@ class Local(Source):
     """Rows of ``path``, a file or a folder; the format comes from the suffix unless it is given.
 
     In a folder, files whose names begin with test, validation, val, dev or eval are the test split,
-    and all others are train. ``test_path`` names the test split's file or folder instead.
+    and all others are train; hidden files, and folders whose names begin with ``_`` or a dot, are
+    not read. ``test_path`` names the test split's file or folder instead.
     """
 
     name: str = "local"
@@ -61,6 +64,42 @@ class Local(Source):
         if problems:
             raise ConfigError(problems)
         return splits
+
+    def stream(self, split: str, key: str = "data.split") -> Iterator[Row]:
+        """As :meth:`Source.stream`, line by line. Bad lines are raised after the last good row.
+
+        A row has the columns of its line. jsonl and csv are never in memory as a whole.
+        """
+        problems = self._check_paths("data")
+        if problems:
+            raise ConfigError(problems)
+        files = self._files()
+        if split not in files:
+            raise ConfigError(self.no_split(split, set(files), key))
+        for file in files[split]:
+            if self._format(file) == "parquet":
+                try:
+                    rows = self._read(file, split)
+                except ConfigError as error:
+                    problems += error.problems
+                else:
+                    yield from rows
+                continue
+            bad: list[Bad] = []
+            count = 0
+            for line, row in iterate(file, self._format(file) or "jsonl"):
+                if isinstance(row, dict):
+                    yield row
+                else:
+                    count += 1
+                    bad += [(line, row)] if count <= SHOWN else []
+            if bad:
+                problems.append(_bad_lines(f"data.{self._key(split)}", file, bad, count))
+        if problems:
+            raise ConfigError(problems)
+
+    def split_names(self) -> set[str] | None:
+        return None if self._check_paths("data") else set(self._files())
 
     def _files(self) -> dict[str, list[Path]]:
         """Return the files of each split in name order, so that rows do not depend on the disk."""
@@ -122,7 +161,7 @@ class Local(Source):
                 value = getattr(self, self._key(split))
                 found.append(Problem(where, value, f"the {split} split has zero rows", fix))
             elif seen is not None and rows:
-                found += missing_columns(self, seen, key, split)
+                found += missing_columns(as_found(self, seen), seen, key, split)
         return found
 
     def known_columns(self) -> set[str] | None:
@@ -137,9 +176,12 @@ class Local(Source):
             seen |= columns
         return seen
 
+    def raw_columns(self) -> set[str] | None:
+        return self.known_columns()
+
     def provides(self) -> set[str] | None:
         columns = self.known_columns()
-        return None if columns is None else row_columns(self, columns)
+        return None if columns is None else row_columns(as_found(self, columns), columns)
 
     def _check_paths(self, key: str) -> list[Problem]:
         if not self.path:
@@ -196,7 +238,13 @@ def _files_under(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = (file for file in path.rglob("*") if file.is_file())
-    return sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+    return sorted(f for f in files if f.suffix.lower() in SUFFIXES and not _beside(f, path))
+
+
+def _beside(file: Path, root: Path) -> bool:
+    """Whether it lies beside the data: in a folder such as ``_made`` or ``.cache``, or hidden."""
+    *folders, name = file.relative_to(root).parts
+    return name.startswith(".") or any(folder.startswith((".", "_")) for folder in folders)
 
 
 def _is_test(file: Path, root: Path) -> bool:
@@ -234,11 +282,13 @@ def _unreadable(key: str, file: Path, said: str) -> Problem:
     return Problem(key, str(file), f"cannot be read: {said}", fix, file=str(file))
 
 
-def _bad_lines(key: str, file: Path, bad: list[Bad]) -> Problem:
+def _bad_lines(key: str, file: Path, bad: list[Bad], total: int | None = None) -> Problem:
+    """Say what is wrong with the lines of a file: the first of them, and how many there are."""
+    total = len(bad) if total is None else total
     shown = "; ".join(f"line {line} {said}" for line, said in bad[:SHOWN])
-    more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    count = f"{len(bad)} unreadable line{'s' if len(bad) > 1 else ''}"
-    fix = f"mend or remove the line{'s' if len(bad) > 1 else ''}"
+    more = f"; and {total - SHOWN} more" if total > SHOWN else ""
+    count = f"{total} unreadable line{'s' if total > 1 else ''}"
+    fix = f"mend or remove the line{'s' if total > 1 else ''}"
     return Problem(key, str(file), f"{count}: {shown}{more}", fix, file=str(file))
 
 

@@ -81,7 +81,7 @@ def make(source: Source, rows: Dataset, kind: str) -> Dataset:
 
 def _grpo_row(source: Source, row: dict[str, Any]) -> dict[str, Any]:
     made = {role: value for role, value in row.items() if role not in ROLES}
-    made["prompt"] = chat.prompt_of(row.get("prompt", row.get("messages")), _system(source, row))
+    made["prompt"] = chat.prompt_of(row.get("prompt", row.get("messages")), system_of(source, row))
     if "solution" in row:
         text = chat.text_of(row["solution"])
         made["solution"] = text and chat.final_answer(text, answer_format_of(source, row))
@@ -95,11 +95,11 @@ def _sft_row(source: Source, row: dict[str, Any]) -> dict[str, Any]:
         return {"messages": chat.with_system(messages, row.get("system"))}
     given = row["completion"] if "completion" in row else row["solution"]
     return {
-        "prompt": chat.prompt_of(row["prompt"], _system(source, row)),
+        "prompt": chat.prompt_of(row["prompt"], system_of(source, row)),
         "completion": [{"role": "assistant", "content": chat.text_of(given)}],
     }
 
 
-def _system(source: Source, row: dict[str, Any]) -> str | None:
+def system_of(source: Source, row: dict[str, Any]) -> str | None:
     """Return a row's system prompt: the source's, else its mixture entry's, else the data's."""
     return source.system_text() or row.get("system_prompt") or row.get("system")

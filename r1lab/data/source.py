@@ -8,12 +8,12 @@ anything is spent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from r1lab.data.prompts import PROMPTS
-from r1lab.errors import Problem, nearest, suggest
+from r1lab.errors import ConfigError, Problem, nearest, suggest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,6 +61,31 @@ class Source:
     def load(self) -> dict[str, Dataset]:
         """Return the raw splits: ``train``, and ``test`` where there is one."""
         raise NotImplementedError(f"{type(self).__name__} must implement load()")
+
+    def stream(self, split: str, key: str = "data.split") -> Iterator[dict[str, Any]]:
+        """Yield the raw rows of a split in the data's own order, all of them.
+
+        Nothing is held out, shuffled or capped. A split that is not there is a ConfigError at
+        ``key``. Sources whose ``load`` holds all rows in memory override it.
+        """
+        splits = self.load()
+        if split not in splits:
+            raise ConfigError(self.no_split(split, set(splits), key))
+        for batch in splits[split].iter(batch_size=1000):
+            for row in zip(*batch.values(), strict=True):
+                yield dict(zip(batch, row, strict=True))
+
+    def split_names(self) -> set[str] | None:
+        """Return the splits that ``load`` gives, as known without loading; None where not."""
+        return None
+
+    def raw_columns(self) -> set[str] | None:
+        """Return the columns that ``load`` gives, as known without loading; None where not."""
+        return None
+
+    def no_split(self, split: str, known: set[str], key: str) -> Problem:
+        """Return what to say of a split that is not there."""
+        return Problem(key, split, f"{self.name} has no such split", suggest(split, known))
 
     def provides(self) -> set[str] | None:
         """Return the columns of a GRPO row as known without loading; None where they are not."""

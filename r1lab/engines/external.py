@@ -66,7 +66,7 @@ class ExternalServer(Engine):
 _REFUSALS = {
     401: f"wants an API key: set {API_KEY} in the environment",
     403: f"refuses the API key ({API_KEY} of the environment)",
-    404: "has no /v1/models: engine.url is not that of an OpenAI-compatible server",
+    404: "has no /v1/models: the address is not that of an OpenAI-compatible server",
 }
 
 

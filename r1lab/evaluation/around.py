@@ -4,10 +4,12 @@ it.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,19 +167,27 @@ class Evaluator:
             return None
         from r1lab.data.build import build_data
 
-        source = targets.build(self._config["data"])
-        if not (source.column("prompt") and source.column("solution")):
+        # As the data's files mean it: `messages` may be there instead of a prompt.
+        columns = data.report["source"]["columns"]
+        source = replace(targets.build(self._config["data"]), columns=columns)
+        if not (source.column("solution") and any(map(source.column, ("prompt", "messages")))):
             log.info("no sampled evaluation: the data names no prompt and solution columns")
             return None
+        conversations = not source.column("prompt")
+        if conversations:
+            # What was learned is the conversation as it is, so that is how the model is asked. One
+            # without a gold was learned as well.
+            source = replace(source, system_prompt=None, bad_rows="drop")
         again = build_data(source, "grpo", need_solution=True)
-        if again.report["rows"] != data.report["rows"]:
+        carved = "test" not in data.report["rows_loaded"]
+        if carved and again.report["rows"] != data.report["rows"]:
             # Rows that one form drops and the other keeps would move the split: train would leak
             # into test.
             log.warning(
                 "no sampled evaluation: as problems, the data splits differently than for SFT"
             )
             return None
-        return again.test
+        return first_of_each(again.test) if conversations and again.test else again.test
 
     def _benchmark(self, name: str, node: Mapping[str, Any]) -> Dataset:
         from r1lab.data.build import build_data
@@ -186,6 +196,18 @@ class Evaluator:
         if bundle.test is None:
             log.warning("benchmark %s has no test split: its training rows are used", name)
         return bundle.test if bundle.test is not None else bundle.train
+
+
+def first_of_each(rows: Dataset) -> Dataset:
+    """The rows without those whose prompt came before: several answers to a problem are one."""
+    seen: set[str] = set()
+    kept = []
+    for number, prompt in enumerate(rows["prompt"]):
+        text = json.dumps(prompt)
+        if text not in seen:
+            seen.add(text)
+            kept.append(number)
+    return rows.select(kept)
 
 
 def scorer_for(

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1lab import hardware, rundir
-from r1lab.engines import choose
+from r1lab import rundir
+from r1lab.engines import own
 from r1lab.engines.base import Engine
 from r1lab.engines.check import check as check_engine
 from r1lab.engines.external import ExternalServer
@@ -27,8 +27,7 @@ from r1lab.evaluation.place import Place
 from r1lab.evaluation.watching import Watch
 from r1lab.groups import group_options
 from r1lab.models import reference
-from r1lab.plan import resolve_hardware
-from r1lab.serve import Stop, api_key_for, stopped_by_signals, unread
+from r1lab.serve import Stop, stopped_by_signals, unread
 
 if TYPE_CHECKING:
     from r1lab.tracking import Tracker
@@ -41,7 +40,6 @@ _READ = (
     *("hardware.gpu", "hardware.gpu_memory_gib", "hydra/launcher"),
 )
 _BELOW = ("engine.", "evaluate.", "tracking.", "hydra.launcher.")
-_MANY = 10**6
 #: MLflow's words for how a run ended.
 _ENDED = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
@@ -217,26 +215,16 @@ def _engine(
     """The engine, not started; what the model is; and its folder, where that may be a run's."""
     folder = Path(found.where) if found and Path(found.where).is_dir() else None
     if config["engine"]["url"]:
-        engine = ExternalServer(config["engine"], served)
+        external = ExternalServer(config["engine"], served)
         if found is None:
             name = served or "model"
-            return engine, {"id": served, "name": name, "weights": None}, None
-        return engine, identity.of_model(reference.servable(config["model"])), folder
-    device = config["hardware"]["device"] if elsewhere else hardware.device(config)
+            return external, {"id": served, "name": name, "weights": None}, None
+        return external, identity.of_model(reference.servable(config["model"])), folder
     model = reference.servable(config["model"])
-    key, _ = api_key_for(config["engine"]["host"])
     log = output / "evaluations" / "servers"
     name = f"{places.safe(model.name)}-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    own = choose.make(
-        config["engine"],
-        model,
-        {**resolve_hardware(config["hardware"]), "device": device},
-        log / name,
-        visible=_MANY if elsewhere else hardware.gpu_count(),
-        verb="evaluate",
-        api_key=key,
-    )
-    return own, identity.of_model(model), folder
+    engine, _ = own.server(config, model, log / name, "evaluate", elsewhere)
+    return engine, identity.of_model(model), folder
 
 
 def _intent(asked: Asked, place: Place, found: reference.Found | None) -> list[str]:

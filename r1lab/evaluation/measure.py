@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from r1lab.engines import address
 from r1lab.engines.base import Engine
+from r1lab.engines.context import context_of, fitting
 from r1lab.engines.external import ExternalServer
 from r1lab.evaluation import place as places
 from r1lab.evaluation import process, scores, settings, tables
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 #: Fields of the ``engine`` node that change no answer, or are in the engine's name.
 _WHERE = ("kind", "url", "host", "port", "start_timeout")
-#: Of a model's context that a prompt may need where answers could fill all of it: a share of it,
-#: and tokens at most.
-_PROMPT_SHARE, _PROMPT_TOKENS = 4, 2048
 #: The table of all tasks in a place, for a model card.
 TABLE = "table.md"
 
@@ -139,16 +136,16 @@ def _job(asked: Asked, place: Place, tasks: Sequence[str]) -> dict[str, Any]:
     context = context_of(engine)
     wanted = {name: settings.asked(node, name) for name in tasks}
     for name, one in wanted.items():
-        fitting = _fitting(one["max_new_tokens"], context)
-        if fitting < one["max_new_tokens"]:
+        room = fitting(one["max_new_tokens"], context)
+        if room < one["max_new_tokens"]:
             asked.watch(
                 {
                     "event": "warning",
                     "message": f"{name}: answers of {one['max_new_tokens']} tokens do not fit the "
-                    f"model's context of {context}: {fitting} are asked for",
+                    f"model's context of {context}: {room} are asked for",
                 }
             )
-            one["max_new_tokens"] = fitting
+            one["max_new_tokens"] = room
     return {
         "tasks": wanted,
         "model": {
@@ -178,26 +175,6 @@ def _job(asked: Asked, place: Place, tasks: Sequence[str]) -> dict[str, Any]:
             "command": asked.command,
         },
     }
-
-
-def context_of(engine: Engine) -> int | None:
-    """Tokens of a prompt and its answer together, where the server says it (vLLM's and ours do)."""
-    try:
-        found = address.fetch(f"{engine.url}/models", None, engine.api_key)
-    except (OSError, ValueError):  # the list is a courtesy
-        return None
-    rows = found.get("data") if isinstance(found, dict) else None
-    for row in rows or []:
-        if row.get("id") == engine.model and isinstance(row.get("max_model_len"), int):
-            return int(row["max_model_len"])
-    return None
-
-
-def _fitting(tokens: int, context: int | None) -> int:
-    """``tokens``, or less where they and a prompt are more than the context."""
-    if context is None:
-        return tokens
-    return min(tokens, context - min(context // _PROMPT_SHARE, _PROMPT_TOKENS))
 
 
 def _conclude(asked: Asked, folder: Path, task: str, job: Mapping[str, Any]) -> None:

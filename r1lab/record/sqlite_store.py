@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -37,6 +37,20 @@ def locked(database: Path | None) -> Iterator[Path | None]:
     with database.with_name(database.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield database.parent
+
+
+def make_whole(database: Path | None, make: Callable[[str], object]) -> None:
+    """Let ``make`` fill a fresh store (its URI), which takes its place once it is whole.
+
+    A process that is killed amid MLflow's forty migrations leaves one that no MLflow can open.
+    """
+    if database is None or (database.exists() and database.stat().st_size):
+        return
+    fresh = database.with_name(f".{database.name}.new")
+    for left in (fresh, fresh.with_name(f"{fresh.name}-journal")):
+        left.unlink(missing_ok=True)
+    make(f"sqlite:///{fresh}")
+    fresh.replace(database)
 
 
 def drop_points(database: Path, run_id: str, points: Iterable[tuple[str, int]]) -> None:

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from r1lab import schema
 from r1lab.compose import attempt, resolve
-from r1lab.errors import ConfigError
+from r1lab.errors import ConfigError, Problem
 from r1lab.sweep import points
 
 _SEARCH = "hydra.searchpath="
@@ -57,6 +58,9 @@ def composed(overrides: list[str], dirs: list[str]) -> dict[str, Any]:
         raise ConfigError(problems)
     try:
         config = resolve(found)
+        problems += _only_generate(overrides)
+        for node in schema.GENERATION:
+            del config[node]
         if not problems:
             return config
         start.check(config)
@@ -64,3 +68,12 @@ def composed(overrides: list[str], dirs: list[str]) -> dict[str, Any]:
         known = {problem.key for problem in problems}
         problems += [problem for problem in error.problems if problem.key not in known]
     raise ConfigError(problems)
+
+
+def _only_generate(overrides: Sequence[str]) -> list[Problem]:
+    """Overrides that a training would not read."""
+    return [
+        Problem(key, value, "is read by generate alone", "write: python -m r1lab generate ...")
+        for key, _, value in (item.partition("=") for item in overrides)
+        if key.lstrip("+~").partition(".")[0].partition("@")[0] in schema.GENERATION
+    ]

@@ -80,6 +80,15 @@ def test_names_that_only_begin_like_test_are_train(tmp_path: Path) -> None:
     assert set(loaded) == {"train"} and len(loaded["train"]) == 12
 
 
+def test_what_lies_beside_the_data_is_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / ".hidden" / "_mine"  # the folder's own place does not count
+    jsonl(folder / "train.jsonl", ROWS)
+    for beside in ("_made/dropped.jsonl", ".cache/a/b.jsonl", ".train.jsonl"):
+        jsonl(folder / beside, [{"other": 1}])
+    jsonl(folder / "_kept.jsonl", ROWS[:1])
+    assert len(Local(path=str(folder)).load()["train"]) == 7
+
+
 def test_test_path(tmp_path: Path) -> None:
     train, held = jsonl(tmp_path / "a.jsonl", ROWS[:4]), jsonl(tmp_path / "b.jsonl", ROWS[4:])
     loaded = Local(path=str(train), test_path=str(held)).load()
@@ -201,3 +210,44 @@ def test_a_broken_parquet_file(tmp_path: Path) -> None:
     file.write_bytes(b"PAR1" + b"\0" * 50)
     with pytest.raises(ConfigError, match=r"a\.parquet"):
         Local(path=str(file)).load()
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "parquet"])
+def test_streamed_rows_are_those_that_are_loaded(tmp_path: Path, suffix: str) -> None:
+    from datasets import Dataset
+
+    for name, rows in (("a", ROWS[:3]), ("b", ROWS[3:]), ("test", ROWS[:1])):
+        file = tmp_path / f"{name}.{suffix}"
+        if suffix == "jsonl":
+            jsonl(file, rows)
+        elif suffix == "json":
+            file.write_text(json.dumps(rows))
+        elif suffix == "csv":
+            Dataset.from_list(rows).to_csv(str(file), index=False)
+        else:
+            Dataset.from_list(rows).to_parquet(str(file))
+    source = Local(path=str(tmp_path))
+    assert source.split_names() == {"train", "test"}
+    for split, loaded in source.load().items():
+        assert list(source.stream(split)) == loaded.to_list()
+
+
+def test_streaming_reports_every_bad_line_of_every_file_at_its_end(tmp_path: Path) -> None:
+    good = json.dumps(ROWS[0])
+    (tmp_path / "a.jsonl").write_text(f"{good}\n" + "{\n" * 30)
+    (tmp_path / "b.jsonl").write_bytes(good.encode() + b'\n{"prompt": "\xff"}\n')
+    (tmp_path / "c.parquet").write_text("none")
+    source, seen = Local(path=str(tmp_path)), []
+    with pytest.raises(ConfigError) as caught:
+        seen.extend(source.stream("train"))
+    with pytest.raises(ConfigError) as loading:
+        source.load()
+    assert caught.value.problems == loading.value.problems and len(caught.value.problems) == 3
+    rows = iter(source.stream("train"))
+    assert [next(rows), next(rows)] == [ROWS[0], ROWS[0]]
+
+
+def test_a_split_that_is_not_there(tmp_path: Path) -> None:
+    source = Local(path=str(jsonl(tmp_path / "rows.jsonl", ROWS)))
+    with pytest.raises(ConfigError, match="has no such split"):
+        next(source.stream("test"))

@@ -8,6 +8,7 @@ from r1lab.data.arithmetic_source import Arithmetic
 from r1lab.data.build import check_light
 from r1lab.data.prompts import PROMPTS
 from r1lab.data.source import Source
+from r1lab.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,13 @@ def test_what_a_run_needs_is_checked_against_the_columns() -> None:
     assert check_light(only_messages, {"messages"}) == []
     (problem,) = check_light(only_messages, {"prompt", "solution"})
     assert (problem.key, problem.value) == ("data.columns.solution", None)
+
+
+def test_streamed_rows_are_those_that_are_loaded() -> None:
+    from r1lab.data.coding_source import Coding
+
+    for source in (Arithmetic(train_size=7, test_size=3), Coding(train_size=3, test_size=2)):
+        for split, rows in source.load().items():
+            assert list(source.stream(split)) == rows.to_list()
+        with pytest.raises(ConfigError, match="has no such split"):
+            next(iter(source.stream("dev")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,14 +14,16 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
-from r1lab import cli, schema, start
+from r1lab import cli, schema, serve, start
 from r1lab.components import describe
 from r1lab.compose import compose, resolve
 from r1lab.data.entries import config_folder, data_file
 from r1lab.data.source import Source
 from r1lab.errors import ConfigError
 from r1lab.evaluation import evaluate
+from r1lab.generation import generate
 from r1lab.groups import LIST_GROUPS, group_options, groups
+from r1lab.models import reference
 from r1lab.planning.trl_fields import trainer_fields
 from r1lab.sweep import request
 from r1lab.targets import parameters
@@ -28,9 +31,9 @@ from r1lab.validate import OWNED
 from tests.evaluation import generated
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGURATION, RUNS, OPEN_R1, SWEEPS, EVALUATING = (
+CONFIGURATION, RUNS, OPEN_R1, SWEEPS, EVALUATING, GENERATING = (
     ROOT / "docs" / f"{name}.md"
-    for name in ("configuration", "runs", "open-r1", "sweeps", "evaluating")
+    for name in ("configuration", "runs", "open-r1", "sweeps", "evaluating", "generating")
 )
 PAGES = [
     CONFIGURATION,
@@ -39,6 +42,7 @@ PAGES = [
     SWEEPS,
     ROOT / "docs" / "engines.md",
     EVALUATING,
+    GENERATING,
     *filter(Path.is_file, [ROOT / "README.md"]),
 ]
 #: Their defaults differ by file, or are an entry's of a mixture.
@@ -199,12 +203,13 @@ def test_every_field_of_open_r1_is_mapped_to_a_key_or_to_nothing() -> None:
         assert mapped[name] == "-" or code(mapped[name]), name
 
 
-def test_the_defaults_in_the_open_r1_tables_are_the_configs() -> None:
+@pytest.mark.parametrize("page", [OPEN_R1, GENERATING], ids=lambda page: page.name)
+def test_the_defaults_in_the_open_r1_tables_are_the_configs(page: Path) -> None:
     """Where a row names one plain key and one value, that is what a fresh run has."""
     every = f"rewards=[{','.join(group_options('rewards'))}]"
     config = resolve(compose([every, "model/peft=lora"]))
-    for header, rows in tables(OPEN_R1):
-        for row in rows if header == "open-r1" else ():
+    for header, rows in tables(page):
+        for row in rows if header == "open-r1" and len(rows[0]) > 3 else ():
             keys, shown = code(row[1]), row[2]
             root = keys[0].split(".")[0] if keys else ""
             if len(keys) != 1 or "=" in keys[0] or root in OF_THE_DATA_AND_TRAINER:
@@ -239,6 +244,13 @@ def problems_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data" / "gsm8k.jsonl").write_text("")
     for name in generated.SCHEMAS:
         generated.write(name, tmp_path / "four" / name, 1)
+    teacher = tmp_path / "outputs" / "teacher"
+    (teacher / "model").mkdir(parents=True)
+    (teacher / "status.json").write_text('{"state": "finished"}')
+    shutil.copy(ROOT / "r1lab" / "models" / "tiny" / "config.json", teacher / "model")
+    made = tmp_path / "outputs" / "generations" / "answers" / "data"
+    made.mkdir(parents=True)
+    (made / "train.jsonl").write_text('{"messages": [{"role": "user", "content": "1 + 1?"}]}\n')
     (tmp_path / "problems.jsonl").write_text('{"prompt": "1 + 1?", "solution": "2"}\n')
     monkeypatch.chdir(tmp_path)
 
@@ -255,6 +267,12 @@ def test_command_lines_compose_and_validate(page: Path, line: str) -> None:
     flags, overrides, _ = cli._split_flags(rest, verb)
     if verb == "evaluate":
         evaluate.checked(overrides, [])
+        return
+    if verb == "generate":
+        generate.checked(overrides, [], "")
+        return
+    if verb == "serve":
+        assert serve._check(reference.compose(overrides, [])[0]) == []
         return
     output = r"\n(    r1lab: \d+ problems?.*\n(?:      .*\n)+)"
     shown = re.search(rf"\$ {re.escape(line)}{output}", page.read_text())

@@ -9,11 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from r1lab.engines.external import ExternalServer
 from r1lab.evaluation import environment, measure
 from r1lab.evaluation import evaluate as verb
 from r1lab.evaluation.measure import Asked
@@ -150,13 +148,3 @@ def test_answers_that_cannot_fit_the_context_are_said_and_shortened(
     monkeypatch.setattr(measure, "context_of", lambda engine: 4096)
     evaluated("tracking.mlflow=false")
     assert "32768 tokens do not fit the model's context of 4096: 3072" in capsys.readouterr().err
-
-
-def test_a_servers_context_is_read_where_it_says_it(
-    server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    listed: dict[str, Any] = {"data": [{"id": "one", "max_model_len": 2048}]}
-    engine = ExternalServer({"url": server, "start_timeout": 5.0}, "one")
-    assert measure.context_of(engine) is None
-    monkeypatch.setattr(measure.address, "fetch", lambda *given: listed)
-    assert measure.context_of(engine) == 2048
