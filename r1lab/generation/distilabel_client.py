@@ -224,6 +224,9 @@ def run(
                     if row is not None:
                         came[row["place"]] = 1
                         taken.take(row)
+                        total -= 1
+                    if not total:
+                        break  # now and then distilabel waits for ever after its last batch
             for place, left in enumerate(_read(prompts)):
                 for request in [] if came[place] else left:
                     taken.dead(request, "distilabel ended without a word on it", "lost")

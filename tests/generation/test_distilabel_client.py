@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from r1lab.errors import PrerequisiteError
+from r1lab.generation import distilabel_client
 from r1lab.generation.client import Counts, GenerationFailed
 from r1lab.generation.distilabel_client import LOG, build_distilabel_pipeline, run
 from r1lab.generation.request import Answer, Request, Sampling, key_of, seed_of
@@ -182,6 +185,15 @@ def test_failures_cost_their_samples_alone_and_only_these_are_asked_again(ask, j
     assert journal.samples() == [(request.row, request.sample) for request in asked]
     by_sample = {(request.row, request.sample): request.seed for request, _ in journal.kept}
     assert by_sample == {(request.row, request.sample): request.seed for request in asked}
+
+
+@needs_distilabel
+def test_a_pipeline_that_never_ends_is_left_when_all_has_come(ask, journal, monkeypatch):
+    monkeypatch.setattr(distilabel_client, "_WORKER", "tests.generation.endless_worker")
+    began = time.monotonic()
+    ask(SimpleNamespace(url="http://127.0.0.1:9/v1"), requests(3))
+    assert journal.samples() == [(row, sample) for row in range(3) for sample in (0, 1)]
+    assert journal.dead == [] and time.monotonic() - began < 60
 
 
 @needs_distilabel
