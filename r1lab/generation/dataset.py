@@ -160,14 +160,14 @@ def _metrics(
 ) -> dict[str, float]:
     verified = asked["right"] + asked["wrong"]
     metrics = {
-        "generation/prompts": asked["prompts"],
-        "generation/samples": asked["samples"],
-        "generation/dead_letters_left": sum(dead.values()),
+        "answers/prompts": asked["prompts"],
+        "answers/samples": asked["samples"],
+        "answers/dead_letters_left": sum(dead.values()),
         "data/samples": kept["samples"],
         "data/prompts": kept["prompts"],
         **{f"data/rows_{split}": count for split, count in written.rows.items()},
-        **{f"generation/tokens_{name}": value for name, value in asked["tokens"].items()},
+        **{f"answers/tokens_{name}": value for name, value in asked["tokens"].items()},
     }
     if verified:
-        metrics["generation/accuracy"] = asked["right"] / verified
+        metrics["answers/accuracy"] = asked["right"] / verified
     return {name: float(value) for name, value in metrics.items()}

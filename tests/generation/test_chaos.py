@@ -129,7 +129,7 @@ def test_the_command_is_killed_and_the_same_line_goes_on(cli: Cli):
     assert times.total() - 240 <= 3 * MOST
     (run,) = runs(cli.folder)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["generation/samples"] == 240
+    assert run.data.metrics["answers/samples"] == 240
 
 
 @pytest.mark.slow

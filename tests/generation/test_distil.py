@@ -119,10 +119,10 @@ def check_record(cli: Cli, made: dict[str, Any]) -> None:
     params, counts = record.data.params, record.data.metrics
     assert params["generate.num_generations"] == str(SAMPLES)
     assert params["steps.decontaminate.ngram"] == "20"
-    assert counts["generation/samples"] == PROMPTS * SAMPLES
+    assert counts["answers/samples"] == PROMPTS * SAMPLES
     assert counts["steps/decontaminate/prompts_out"] == counts["steps/decontaminate/prompts_in"] - 2
     assert counts["data/rows_train"] == made["rows"]["train"]
-    assert counts["generation/accuracy"] == made["asked"]["right"] / (PROMPTS * SAMPLES)
+    assert counts["answers/accuracy"] == made["asked"]["right"] / (PROMPTS * SAMPLES)
     curve = client(cli.folder).get_metric_history(
         made["run_id"], "generation/completion_tokens_per_second"
     )

@@ -279,10 +279,10 @@ def test_what_mlflow_holds_of_it(generate):
     assert run.info.status == "FINISHED"
     assert run.data.params["generate.num_generations"] == "2"
     assert run.data.params["data.path"] == "prompts.jsonl"
-    assert run.data.metrics["generation/prompts"] == 6
-    assert run.data.metrics["generation/samples"] == 12
+    assert run.data.metrics["answers/prompts"] == 6
+    assert run.data.metrics["answers/samples"] == 12
     assert run.data.metrics["data/samples"] == made["kept_samples"] < 12
-    assert run.data.metrics["generation/accuracy"] == made["kept_samples"] / 12
+    assert run.data.metrics["answers/accuracy"] == made["kept_samples"] / 12
     for name in ("answers_per_second", "completion_tokens_per_second", "in_flight", "limit"):
         assert f"generation/{name}" in run.data.metrics
     assert run.data.tags["r1lab.data"] == made["data"]
