@@ -342,6 +342,7 @@ def _open_and_log(output: str, name: str) -> None:
     tracker.finish("FINISHED")
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_make_the_store_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     jobs = [context.Process(target=_open_and_log, args=(str(tmp_path), f"r{i}")) for i in range(3)]

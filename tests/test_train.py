@@ -152,6 +152,7 @@ def test_saved_model_reloads_and_ends_its_turn(grpo: tuple[Cli, str]) -> None:
     assert "run_name=first" in card and "heldout/accuracy" in card
 
 
+@pytest.mark.slow
 def test_sft_trains_and_evaluates(cli: Cli) -> None:
     done = cli("trainer=sft", *SMALL, "trainer.args.max_steps=2", "data.sft_think_fraction=0.5")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,7 @@
 """Every shipped model: composes, is only its diff, and has the shape that its makers published."""
 
+from functools import cache
+
 import pytest
 
 from r1lab.compose import compose, resolve
@@ -46,6 +48,7 @@ CONTEXT = {
 }
 
 
+@cache
 def model(*overrides: str):
     return resolve(compose(overrides))["model"]
 

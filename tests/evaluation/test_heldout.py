@@ -148,6 +148,7 @@ def test_template_arguments_reach_the_prompt(tiny, rows):
     assert len(set(quiet)) == 1 and len(set(plain)) > 1
 
 
+@pytest.mark.slow
 def test_interval_covers_what_it_says():
     """95% nominal; 256 problems at 0.3, as a held-out evaluation has."""
     import numpy

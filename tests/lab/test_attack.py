@@ -73,6 +73,7 @@ def test_what_pays_is_found_and_strict_says_so(capsys: pytest.CaptureFixture[str
     assert "accuracy" in said and "x3" in said
 
 
+@pytest.mark.slow
 def test_a_seed_plays_the_same_game(capsys: pytest.CaptureFixture[str]) -> None:
     games = [attack(capsys, "rewards=[format,length]", "seed=3") for _ in range(2)]
     for game in games:

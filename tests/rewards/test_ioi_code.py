@@ -87,6 +87,7 @@ def test_points() -> None:
         score(RIGHT, {**ROW, "score": None}, points=True)
 
 
+@pytest.mark.slow
 def test_the_least_of_the_checkers_scores() -> None:
     row = {**ROW, "grader_files": [*FILES, ["checker/checker.cpp", CHECKER]]}
     made = reward()
@@ -96,6 +97,7 @@ def test_the_least_of_the_checkers_scores() -> None:
     assert score(TOO_MUCH, row, compat="open_r1") == 0.33  # rounded
 
 
+@pytest.mark.slow
 def test_tests_stop_at_the_first_batch_with_nothing() -> None:
     made = reward(test_batch_size=1)
     wrong_first = "```cpp\nint grow(int x) { return 0; }\n```"

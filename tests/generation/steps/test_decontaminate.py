@@ -122,6 +122,7 @@ def test_data_of_any_kind(folder: str) -> None:
     assert {place: hits[0].short for place, hits in found.items()} == {1: False, 2: True}
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_cannot_be_had_is_said_before_anything_is_asked(
     cli: Cli, tmp_path: Path
 ) -> None:
