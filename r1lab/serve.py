@@ -65,10 +65,10 @@ def _serve(config: dict[str, Any], found: reference.Found | None, as_json: bool)
     log = _folder(config, model.name) / "server.log"
     engine, made = own.server(config, model, log, "serve")
     assert isinstance(engine, OwnServer)  # engine.url is refused above
-    _note(f"model  {found.said if found else model.where}")
-    _note(f"engine {engine.name}, starting (log {log})")
+    note(f"model  {found.said if found else model.where}")
+    note(f"engine {engine.name}, starting (log {log})")
     if engine.doubt:
-        _note(f"r1lab: warning: {engine.doubt}")
+        note(f"r1lab: warning: {engine.doubt}")
     begin = time.monotonic()
     with engine.running():
         answer = probe.first(engine)
@@ -81,8 +81,8 @@ def _serve(config: dict[str, Any], found: reference.Found | None, as_json: bool)
         try:
             _watch(engine)
         except Stop:
-            _note("stopping")
-    _note("stopped")
+            note("stopping")
+    note("stopped")
     return 0
 
 
@@ -219,6 +219,6 @@ def _examples(engine: OwnServer, chat: bool) -> list[str]:
     ]
 
 
-def _note(line: str) -> None:
+def note(line: str) -> None:
     """For a person who watches; standard output is for what others read."""
     print(line, file=sys.stderr, flush=True)

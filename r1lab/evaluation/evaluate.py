@@ -27,7 +27,7 @@ from r1lab.evaluation.place import Place
 from r1lab.evaluation.watching import Watch
 from r1lab.groups import group_options
 from r1lab.models import reference
-from r1lab.serve import Stop, stopped_by_signals, unread
+from r1lab.serve import Stop, note, stopped_by_signals, unread
 
 if TYPE_CHECKING:
     from r1lab.tracking import Tracker
@@ -56,7 +56,7 @@ def evaluate(overrides: Sequence[str], dirs: Sequence[str], as_json: bool, comma
         try:
             return _evaluate(config, found, served, as_json, command)
         except Stop:
-            _note("stopped; what was answered is kept, and the same line again goes on from there")
+            note("stopped; what was answered is kept, and the same line again goes on from there")
             return INTERRUPTED
 
 
@@ -122,17 +122,17 @@ def _as_jobs(
         fix = "set hardware=single_gpu (with hardware.processes=N for more), or hardware=cpu"
         said = "would be this machine's, and the jobs run elsewhere"
         raise ConfigError(Problem("hardware.device", "auto", said, fix))
-    environment.python(_note)  # the machines of a cluster may have no network
+    environment.python(note)  # the machines of a cluster may have no network
     asked, place, _ = _prepare(config, found, served, command, Path(), elsewhere=True)
     launcher = jobs.launcher(overrides, dirs)
     left = [task for task in asked.tasks if scores_of.read(place.folder / task) is None]
     for line in _intent(asked, place, found):
-        _note(line)
+        note(line)
     _close(_open(config, place, command), place, "FINISHED")  # one record, made before the jobs
     gpus = config["hardware"]["processes"] if config["hardware"]["device"] == "cuda" else None
     submitted = jobs.submit(launcher, overrides, dirs, left, place.folder, gpus)
     if not launcher["wait"]:
-        _note("the same line without hydra.launcher.wait=false waits and shows the table")
+        note("the same line without hydra.launcher.wait=false waits and shows the table")
         return 0
     failed = jobs.wait(submitted)
     done = measure.written(place, asked.tasks, asked)
@@ -179,11 +179,11 @@ def _evaluate(
     as_json: bool,
     command: str,
 ) -> int:
-    asked, place, before = _prepare(config, found, served, command, environment.python(_note))
+    asked, place, before = _prepare(config, found, served, command, environment.python(note))
     if all(scores_of.read(place.folder / task) for task in asked.tasks):
-        _note("all of it was answered before (evaluate.again=true asks anew)")
+        note("all of it was answered before (evaluate.again=true asks anew)")
     for line in _intent(asked, place, found):
-        _note(line)
+        note(line)
     tracker = _open(config, place, command)
     try:
         scores = measure.measure(asked, place)
@@ -193,14 +193,14 @@ def _evaluate(
         if done:
             tables.show(done, sys.stderr)
         if isinstance(failure, RunFailed):
-            _note("r1lab: what was answered is kept: the same line again goes on from there")
+            note("r1lab: what was answered is kept: the same line again goes on from there")
         raise
     measure.log(tracker, place, scores, _step(Path(found.where) if found else None))
     _close(tracker, place, "FINISHED")
     if before is not None:
         for task in asked.tasks:
             if settings.asked(asked.evaluate, task)["temperature"] == 0:
-                _note(measure.same_answers(before, place, task))
+                note(measure.same_answers(before, place, task))
     _show(scores, place, tracker, as_json)
     return 0
 
@@ -293,8 +293,3 @@ def _show(scores: dict[str, Any], place: Place, tracker: Tracker, as_json: bool)
     if tracker.url:
         print(f"record  {tracker.url}")
     sys.stdout.flush()
-
-
-def _note(line: str) -> None:
-    """For a person who watches; standard output is for the results."""
-    print(line, file=sys.stderr, flush=True)

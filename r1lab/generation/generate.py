@@ -28,7 +28,7 @@ from r1lab.generation.prompts import Prompts
 from r1lab.generation.steps import runner
 from r1lab.generation.steps.base import Context, Step
 from r1lab.models import reference
-from r1lab.serve import Stop, stopped_by_signals, unread
+from r1lab.serve import Stop, note, stopped_by_signals, unread
 
 if TYPE_CHECKING:
     from r1lab.tracking import Tracker
@@ -73,7 +73,7 @@ def generate(overrides: Sequence[str], dirs: Sequence[str], as_json: bool, comma
         try:
             return _generate(job, as_json)
         except Stop:
-            _note("stopped; what was answered is kept, and the same line again goes on from there")
+            note("stopped; what was answered is kept, and the same line again goes on from there")
             return INTERRUPTED
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -171,7 +171,7 @@ def _generate(job: Job, as_json: bool) -> int:
     tracker.log_start(recorded, provenance, job.command)
     try:
         for line in _intent(job, engine, found):
-            _note(line)
+            note(line)
         result = _work(job, engine, model, found, tracker, provenance)
     except BaseException as failure:
         tracker.finish("KILLED" if isinstance(failure, Stop) else "FAILED")
@@ -197,18 +197,18 @@ def _work(
         step.fetch(job.context)
     total = job.prompts.scan()
     for line in _of_data(job.prompts, node["num_generations"], total):
-        _note(line)
+        note(line)
     with (
         Journal(found.folder) as journal,
         DeadLetters(found.folder / DEAD_LETTERS) as letters,
     ):
         for line in _of_journal(journal):
-            _note(f"r1lab: warning: {line}")
-        asking = Asking(node, engine, model, found, journal, letters, tracker, _note)
+            note(f"r1lab: warning: {line}")
+        asking = Asking(node, engine, model, found, journal, letters, tracker, note)
         counts = asking.ask(job.prompts, total) if node["ask"] else None
         dead = letters.rewrite(lambda key, sample: not journal.has(key, sample))
         if dead:
-            _note(
+            note(
                 f"r1lab: warning: {dead} samples failed for good ({letters.path} says why); the "
                 "same line again asks for them again"
             )
@@ -223,7 +223,7 @@ def _work(
             dead=dataset.reasons(letters.path),
             provenance=provenance,
             tracker=tracker,
-            note=_note,
+            note=note,
         )
     facts = {"folder": str(found.folder), "prompts": total, "dead_letters": dead}
     if counts is not None:
@@ -309,8 +309,3 @@ def _show(result: dict[str, Any], tracker: Tracker, as_json: bool) -> None:
     if tracker.url:
         print(f"record  {tracker.url}")
     sys.stdout.flush()
-
-
-def _note(line: str) -> None:
-    """For a person who watches; standard output is for the result."""
-    print(line, file=sys.stderr, flush=True)

@@ -13,7 +13,6 @@ from r1lab.errors import Problem, suggest
 from r1lab.generation.request import Sampling
 
 CLIENTS = ("async", "ray", "distilabel")
-FORMATS = ("messages", "prompt_solution", "raw")
 #: The least value of each number.
 _LEAST: dict[str, int] = {
     "client_replicas": 1,
@@ -63,10 +62,9 @@ def check(config: Mapping[str, Any]) -> list[Problem]:
     if top_p is not None and not 0 < top_p <= 1:
         fix = "give a number in (0, 1], or null for the server's own"
         found.append(Problem("generate.top_p", top_p, "is no probability", fix))
-    for name, known in (("client", CLIENTS), ("format", FORMATS)):
-        if node[name] not in known:
-            fix = suggest(str(node[name]), known)
-            found.append(Problem(f"generate.{name}", node[name], "is not a choice", fix))
+    if node["client"] not in CLIENTS:
+        fix = suggest(str(node["client"]), CLIENTS)
+        found.append(Problem("generate.client", node["client"], "is not a choice", fix))
     return [*found, *_server(config), *_extra(node["extra"]), *_result(node)]
 
 

@@ -20,6 +20,7 @@ from tests.generation.generating import (
     write_prompts,
 )
 from tests.generation.serving import serving
+from tests.generation.small_disk import small_file_system
 
 NAMED = "generate.name=one"
 
@@ -170,17 +171,8 @@ def test_another_model_at_the_same_address_is_another_generation(generate, tmp_p
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount")
-    if done.returncode:
-        pytest.skip(f"only root may mount: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with small_file_system(tmp_path / "small", "256k") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_said_and_gone_on_from(generate, small_disk):

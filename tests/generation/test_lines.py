@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import resource
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from r1lab.generation.dead_letters import DeadLetters
 from r1lab.generation.journal import JOURNAL, Journal
 from r1lab.generation.lines import JournalError, Lines
 from r1lab.generation.request import Answer, Request
+from tests.generation.small_disk import small_file_system
 
 
 def request(number: int) -> Request:
@@ -26,17 +26,8 @@ def request(number: int) -> Request:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount")
-    if done.returncode:
-        pytest.skip(f"only root may mount: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_file_system(tmp_path / "small", "1m") as folder:
+        yield folder
 
 
 def until_it_fails(journal: Journal, size: int) -> tuple[int, str]:
